@@ -1,8 +1,8 @@
 """The replica of a node: the Raft engine on an event loop, with its disk, its connections and its state machine.
 
-It ticks every few milliseconds, and makes a step whenever something has happened: a step costs little, because groups of
-votes come by the thousand. Any error that could make this node answer wrongly
-stops the replica: every open proposal is answered, no message is taken any more, and the owner is told once, in words.
+It ticks every few milliseconds, and makes a step whenever something has happened: a step costs little, because groups
+of votes come by the thousand. Any error that could make this node answer wrongly stops the replica: every open proposal
+is answered, no message is taken any more, and the owner is told once, in words.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
-from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf
+from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf, raft_node
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.crash_points import crash_point
 from quorate.errors import Halted
@@ -81,8 +81,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         # The fields above come first: SyncObj.__init__ makes the transport and calls our `generateRaftTimeout`, which
         # reads them. The fields of SyncObj that come from the journal are set after it, or it would overwrite them.
         super().__init__(
-            RaftNode(node_id),
-            [RaftNode(peer) for peer in voters if peer != node_id],
+            raft_node(node_id),
+            [raft_node(peer) for peer in voters if peer != node_id],
             SyncObjConf(
                 autoTick=False,
                 dynamicMembershipChange=False,  # the engine changes the members, see `Engine.set_members`
@@ -295,7 +295,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             "last_log_index": request.last_index,
             "last_log_term": request.last_term,
         }
-        super()._SyncObj__onMessageReceived(RaftNode(peer), stock)
+        super()._SyncObj__onMessageReceived(raft_node(peer), stock)
 
     def on_ballot(self, peer: str, ballot: messages.Ballot) -> None:
         """Count each voter once. Stock 0.3.17 counts a repeated message twice (test_repeated_ballot)."""
@@ -305,7 +305,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 self._check_pre_ballots()
         elif peer not in self._ballots and ballot.term == self.term_now and peer in self.voters():
             self._ballots.add(peer)
-            super()._SyncObj__onMessageReceived(RaftNode(peer), {"type": "response_vote", "term": ballot.term})
+            super()._SyncObj__onMessageReceived(raft_node(peer), {"type": "response_vote", "term": ballot.term})
 
     def on_timeout_now(self, peer: str, message: messages.TimeoutNow) -> None:
         """The leader hands over: start an election at once, and say that the leader asked for it.
@@ -330,7 +330,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if not self._SyncObj__transferInProgress:
             self._election_granted = False
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
-        self._SyncObj__raftLeader, self._followed = RaftNode(peer), (term, peer)
+        self._SyncObj__raftLeader, self._followed = raft_node(peer), (term, peer)
         self._leader_heard_s = now_s
         self.belief.heard()
         self._pre_ballots, self._elections_since_leader = set(), 0

@@ -22,7 +22,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER, EngineParts
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS, NO_OP, REGULAR, Replication
-from quorate.cluster.raft.engine.stock import RaftNode
+from quorate.cluster.raft.engine.stock import raft_node
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES
 from quorate.crash_points import crash_point
@@ -100,7 +100,7 @@ class Engine(Replication):
         return self.role, self.term_now, self.leader_id
 
     def peer_connected(self, peer: str) -> None:
-        node = RaftNode(peer)
+        node = raft_node(peer)
         self._SyncObj__onNodeConnected(node)
         if self.role == LEADER and node in self._SyncObj__raftNextIndex:
             # Entries sent on the old connection may be lost: go on from the last entry that the peer is known to have.
@@ -109,7 +109,7 @@ class Engine(Replication):
             self._replicate(node, heartbeat=True)
 
     def peer_disconnected(self, peer: str) -> None:
-        self._SyncObj__onNodeDisconnected(RaftNode(peer))
+        self._SyncObj__onNodeDisconnected(raft_node(peer))
         self._owner.cancel_snapshot(peer)
         self.connection_lost(peer)
 
@@ -147,7 +147,7 @@ class Engine(Replication):
 
         It may lack the entries committed within about half an election timeout (Raft thesis 4.2.1), however many.
         """
-        heard_s = self._SyncObj__lastResponseTime.get(RaftNode(peer), float("-inf"))
+        heard_s = self._SyncObj__lastResponseTime.get(raft_node(peer), float("-inf"))
         fresh = monotonic_s() - heard_s < self.timing.election_s / 2
         return fresh and self.copied_index(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
 
@@ -188,7 +188,7 @@ class Engine(Replication):
 
     def next_index(self, peer: str) -> int:
         """The index of the next entry to send to the peer; 0 if this node sends it none."""
-        return int(self._SyncObj__raftNextIndex.get(RaftNode(peer), 0)) if self.role == LEADER else 0
+        return int(self._SyncObj__raftNextIndex.get(raft_node(peer), 0)) if self.role == LEADER else 0
 
     def lowest_needed_index(self, sent_index: Callable[[str], int]) -> int:
         """The lowest index from which a connected peer goes on, of those that the log still has.
@@ -206,7 +206,7 @@ class Engine(Replication):
         ready = sorted(
             peer
             for peer in self.voters() - {self.node_id, *asked}
-            if self._connected(RaftNode(peer)) and self.copied_index(peer) == self.journal.last_index
+            if self._connected(raft_node(peer)) and self.copied_index(peer) == self.journal.last_index
         )
         if self.role != LEADER or not ready:
             return None
@@ -347,8 +347,8 @@ class Engine(Replication):
         """Use these members from now on: a membership entry counts as soon as it is appended (Raft thesis 4.1)."""
         voters, learners = set(voters), set(learners)
         self.is_voter = self.node_id in voters
-        self._SyncObj__otherNodes = {RaftNode(peer) for peer in voters - {self.node_id}}
-        self._SyncObj__readonlyNodes = {RaftNode(peer) for peer in learners - {self.node_id}}
+        self._SyncObj__otherNodes = {raft_node(peer) for peer in voters - {self.node_id}}
+        self._SyncObj__readonlyNodes = {raft_node(peer) for peer in learners - {self.node_id}}
         for table, start in (
             (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
             (self._SyncObj__raftMatchIndex, 0),

@@ -7,13 +7,14 @@ only of entries that are on its disk. A leader believes an answer only in the te
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER, Elections, EngineParts
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
-from quorate.cluster.raft.engine.stock import RaftNode
+from quorate.cluster.raft.engine.stock import RaftNode, raft_node
 from quorate.cluster.raft.members import MemberEntries
 from quorate.crash_points import crash_point
 from quorate.errors import Halted
@@ -25,6 +26,8 @@ KINDS = frozenset((REGULAR, NO_OP, MEMBERS, LEVEL))
 APPEND_BYTES = 1024 * 1024  # of entries in one message, about; a bigger entry gets a message of its own
 WINDOW_BYTES = 4 * 1024 * 1024  # if more waits to be sent to a peer, it gets only heartbeats
 PENDING_BYTES_MAX = 32 * 1024 * 1024  # if more waits for a follower's disk, it takes no entries
+
+_id_of = attrgetter("_id")
 
 
 class Replication(Elections):
@@ -118,18 +121,20 @@ class Replication(Elections):
         if heartbeat:  # entries do not delay the next heartbeat: a peer that is sent a snapshot gets no entries
             self._SyncObj__newAppendEntriesTime = monotonic_s() + self.timing.heartbeat_s
         self._commit_announced = self.commit_index
-        for node in sorted(self._peers(), key=lambda node: str(node.id)):
+        for node in self._peers():
             self._replicate(node, heartbeat=heartbeat)
 
-    def _peers(self) -> set[RaftNode]:
-        return set(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes)
+    def _peers(self) -> list[RaftNode]:
+        """In the order of their ids."""
+        others, learners = self._SyncObj__otherNodes, self._SyncObj__readonlyNodes
+        return sorted(others | learners if learners else others, key=_id_of)
 
     def _connected(self, node: RaftNode) -> bool:
         return node in self._SyncObj__connectedNodes
 
     def copied_index(self, peer: str) -> int:
         """As a leader: up to which index the peer has said that its disk has our entries."""
-        return int(self._SyncObj__raftMatchIndex.get(RaftNode(peer), 0))
+        return int(self._SyncObj__raftMatchIndex.get(raft_node(peer), 0))
 
     def had_index(self, peer: str) -> int:
         """As a leader: the same, or what the peer had said before its connection was made anew."""
@@ -204,7 +209,7 @@ class Replication(Elections):
         if message.term > self.term_now:
             self.learn_term(message.term)
             return
-        node = RaftNode(peer)
+        node = raft_node(peer)
         if message.term != self.term_now or self.role != LEADER or node not in self._SyncObj__raftNextIndex:
             return
         if message.success:
@@ -230,7 +235,7 @@ class Replication(Elections):
         if self.role != LEADER or self.journal.synced_index <= committed:
             return False
         others, copies = self._SyncObj__otherNodes, self._SyncObj__raftMatchIndex
-        return (1 + sum(copies[node] > committed for node in others)) * 2 > len(others) + 1
+        return (1 + sum(int(copies[node]) > committed for node in others)) * 2 > 1 + len(others)
 
     def _doubt_copies(self, node: RaftNode) -> None:
         """The peer was away, and may come back with an old copy of its disk: count what it says from now on."""
@@ -243,8 +248,8 @@ class Replication(Elections):
         if self.role == FOLLOWER and peer == self.leader_id:
             self.connection_lost(peer)
             self._SyncObj__raftLeader = None
-        if self.role == LEADER and RaftNode(peer) in self._SyncObj__raftMatchIndex:
-            self._SyncObj__raftMatchIndex[RaftNode(peer)] = 0
+        if self.role == LEADER and raft_node(peer) in self._SyncObj__raftMatchIndex:
+            self._SyncObj__raftMatchIndex[raft_node(peer)] = 0
 
     def _SyncObj__getCurrentLogIndex(self) -> int:
         """While PySyncObj counts copies, the leader's own log ends at its last durable entry.

@@ -25,14 +25,24 @@ from pysyncobj.version import VERSION
 # Importing pysyncobj 0.3.17 replaces socket.inet_ntop for the whole process by one that fails (win_inet_pton.py 84).
 socket.inet_ntop = _socket.inet_ntop
 
-__all__ = ["RaftNode", "SyncObj", "SyncObjConf", "Transport", "check", "syncobj"]
+__all__ = ["RaftNode", "SyncObj", "SyncObjConf", "Transport", "check", "raft_node", "syncobj"]
 
 
 class RaftNode(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
     """A node in PySyncObj's sets. Its hash, and so the order of sending, is the same in every process: for replays."""
 
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self._hash = zlib.crc32(id.encode())
+
     def __hash__(self) -> int:
-        return zlib.crc32(self.id.encode())
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, RaftNode) and bool(self._id == other._id))
+
+
+raft_node = functools.lru_cache(maxsize=1_000)(RaftNode)  # the same object, which tables find without a comparison
 
 
 VERSION_KNOWN = "0.3.17"
