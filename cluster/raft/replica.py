@@ -1,8 +1,8 @@
 """The replica of a node: the Raft engine on an event loop, with its disk, its connections and its state machine.
 
-It ticks every few milliseconds, and makes a step whenever something has happened: a step costs little, because groups
-of votes come by the thousand. Any error that could make this node answer wrongly stops the replica: every open proposal
-is answered, no message is taken any more, and the owner is told once, in words.
+It ticks every few milliseconds, and makes a step, which costs less, when something has happened. Any error that could
+make this node answer wrongly stops the replica: every open proposal is answered, no message is taken any more, and the
+owner is told once, in words.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import log_point, messages
+from quorate.cluster.raft.commit_announcer import CommitAnnouncer
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.proposals import Proposals
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
@@ -33,11 +34,8 @@ from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.ticker import Ticker
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import LogPage, LogPoint, PeerHandler
-from quorate.crash_points import crash_point
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 from quorate.measures import Histogram
-
-ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entries, or after this time
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +68,9 @@ class RaftReplica:
         self._leadership = OwnLeadership(self._leadership_changed)
         self._proposals = Proposals(self._state)
         self._writers: list[Writer] = []
-        self._ticker = Ticker(self._tick, self._step, lambda: self._running is not None, environment.tick_s)
+        self._ticker = Ticker(self._tick, self._step, self._unless_stopped, environment.tick_s)
         self._role = -1  # of the engine, when all was ticked last
-        self._announce_timer: asyncio.TimerHandle | None = None
+        self._announcer = CommitAnnouncer(self._unless_stopped)
         self._opened: RunningReplica | None = None  # None: starting
         self._halted: BaseException | None = None
         self._stopped = False
@@ -110,7 +108,7 @@ class RaftReplica:
         self._ticker.start()
 
     def _new_writer(self, name: str) -> Writer:
-        self._writers.append(GuardedWriter(self._environment.writer(name), self._disk_step))
+        self._writers.append(GuardedWriter(self._environment.writer(name), self._unless_stopped))
         return self._writers[-1]
 
     def set_initial_peers(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
@@ -141,8 +139,7 @@ class RaftReplica:
         if self._opened is not None:
             self._opened.stop()
         self._ticker.stop()
-        if self._announce_timer is not None:
-            self._announce_timer.cancel()
+        self._announcer.stop()
 
     def _halt(self, error: BaseException) -> None:
         """Stop answering, for good. The owner decides what happens to the process."""
@@ -176,10 +173,11 @@ class RaftReplica:
             self._halt(error)
             return None
 
-    def _disk_step(self, action: Callable[..., Any], *arguments: Any) -> None:
-        """Take the result of a disk operation, unless the replica has stopped meanwhile."""
+    def _unless_stopped(self, action: Callable[..., Any], *arguments: Any) -> bool:
+        """Make a step of the engine, if this replica has not stopped meanwhile. Returns whether it runs after that."""
         if self._running is not None:
             self._guard(action, *arguments)
+        return self._running is not None
 
     def _log_synced(self) -> None:
         """More of the log is durable. Called in a step of the disk's."""
@@ -189,45 +187,25 @@ class RaftReplica:
             self._ticker.soon()
 
     def _tick(self) -> None:
-        if (running := self._running) is not None:
-            self._guard(self._run_tick, running)
-
-    def _run_tick(self, running: RunningReplica) -> None:
+        running = self._require_running()
         if running.engine.tick():
             self._ticker.soon()
-        self._tick_all(running)
-
-    def _step(self) -> None:
-        if (running := self._running) is not None:
-            self._guard(self._run_step, running)
-
-    def _run_step(self, running: RunningReplica) -> None:
-        if running.engine.step():
-            self._ticker.soon()
-        if running.engine.role != self._role:  # a new leader needs the clocks of others before it proposes anything
-            self._tick_all(running)
-        else:
-            self._check_leadership()
-            self._announce_later(running)
-
-    def _tick_all(self, running: RunningReplica) -> None:
         self._role = running.engine.role
         self._clocks.tick(leads=self._role == LEADER, voters=running.engine.voters)
         running.tick_membership()
         self._check_leadership()
         running.tick_watches()
-        self._announce_later(running)
+        self._announcer.note(running.engine)
         running.compaction.compact_if_due()
 
-    def _announce_later(self, running: RunningReplica) -> None:
-        if running.engine.commit_unannounced() and self._announce_timer is None:
-            self._announce_timer = asyncio.get_running_loop().call_later(ANNOUNCE_COMMIT_S, self._announce_commit)
-
-    def _announce_commit(self) -> None:
-        self._announce_timer = None
-        crash_point("commit-before-announce")
-        if (running := self._running) is not None:
-            self._guard(running.engine.announce_commit)
+    def _step(self) -> None:
+        engine = self._require_running().engine
+        if engine.step():
+            self._ticker.soon()
+        if engine.role != self._role:  # a new leader asks for the clocks of others before it proposes anything
+            self._tick()
+        self._check_leadership()
+        self._announcer.note(engine)
 
     def _check_leadership(self) -> None:
         self._leadership.note(self.is_leader)

@@ -9,19 +9,19 @@ TICK_S = 0.02
 
 
 class Ticker:
-    """Calls `tick` and `step` on the loop. What has happened in one turn of the loop makes one step.
+    """Has `tick` and `step` called on the loop, by `run`. What has happened in one turn of the loop makes one step.
 
-    Nothing is called while `is_running` says no, and after `stop`.
+    `run` calls what it is given, unless that may not be done any more: then it returns False, and no tick follows.
     """
 
     def __init__(
         self,
         tick: Callable[[], None],
         step: Callable[[], None],
-        is_running: Callable[[], bool],
+        run: Callable[[Callable[[], None]], bool],
         tick_s: float = TICK_S,
     ) -> None:
-        self._tick, self._call_step, self._is_running, self._tick_s = tick, step, is_running, tick_s
+        self._tick, self._step, self._run, self._tick_s = tick, step, run, tick_s
         self._loop: asyncio.AbstractEventLoop | None = None  # since it was started
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -29,9 +29,7 @@ class Ticker:
     def start(self) -> None:
         """Tick now, and again and again."""
         self._loop = loop = self._loop or asyncio.get_running_loop()
-        if self._is_running():
-            self._tick()
-        if self._is_running():
+        if self._run(self._tick):
             self._timer = loop.call_later(self._tick_s, self.start)
 
     def stop(self) -> None:
@@ -40,11 +38,10 @@ class Ticker:
 
     def soon(self) -> None:
         """Something has happened."""
-        if not self._scheduled and self._is_running():
+        if not self._scheduled:
             self._scheduled = True
-            (self._loop or asyncio.get_running_loop()).call_soon(self._step)
+            (self._loop or asyncio.get_running_loop()).call_soon(self._make_step)
 
-    def _step(self) -> None:
+    def _make_step(self) -> None:
         self._scheduled = False
-        if self._is_running():
-            self._call_step()
+        self._run(self._step)
