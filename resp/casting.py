@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from quorate.cluster.submit.early_answers import MANY
 from quorate.cluster.submit.submitter import Submitter
+from quorate.cluster.submit.vote_columns import VoteColumns
 from quorate.crash_points import crash_point
 from quorate.doors.by_hand import ByHand
-from quorate.vote import Rejection, Tallied, Vote
+from quorate.vote import Rejection, Tallied
 
+MANY = 100  # votes; no more are cast together, because a request of more has to give way to others
 NONE: Mapping[int, Rejection] = {}
 
 log = logging.getLogger(__name__)
@@ -39,12 +40,13 @@ class Casting(ByHand):
     def __init__(self, note: Callable[[Tallied], None]) -> None:
         super().__init__()
         self._note = note
-        self.votes: list[Vote] = []
+        self.votes = VoteColumns([], [])
         self._voters: list[tuple[Voter, int]] = []  # and the place of the first of its votes
 
-    def add(self, voter: Voter, votes: Sequence[Vote]) -> None:
+    def add(self, voter: Voter, votes: VoteColumns) -> None:
         self._voters.append((voter, len(self.votes)))
-        self.votes += votes
+        self.votes.keys += votes.keys
+        self.votes.ids += votes.ids
 
     def ended(self, value: Tallied) -> None:
         crash_point("answer-before-send")
@@ -75,12 +77,12 @@ class Castings:
         self._gathering: dict[int, Casting] = {}  # by share
         self._scheduled = False
 
-    def cast(self, voter: Voter, votes: Sequence[Vote], share: int) -> Casting:
+    def cast(self, voter: Voter, votes: VoteColumns, share: int) -> Casting:
         """The casting that the votes go with. Many votes go alone, as one request."""
         if len(votes) >= MANY:
             alone = Casting(self._note)
             alone.add(voter, votes)
-            alone.run(_in_a_task(self._submit(alone, share)))
+            self._run(alone, share)
             return alone
         full = self._gathering.get(share)
         if full is not None and len(full.votes) + len(votes) >= MANY:
@@ -108,9 +110,4 @@ class Castings:
         casting.run(self._submit(casting, share))
 
     def _submit(self, casting: Casting, share: int) -> Coroutine[Any, Any, Tallied]:
-        return self._submitter.cast(casting.votes, timeout_s=self._timeout_s, share=share)
-
-
-async def _in_a_task(casting: Coroutine[Any, Any, Tallied]) -> Tallied:
-    """Many votes may be answered early, and that takes a task. It goes on if the connection is cut."""
-    return await asyncio.get_running_loop().create_task(casting)
+        return self._submitter.cast_columns(casting.votes, timeout_s=self._timeout_s, share=share)

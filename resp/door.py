@@ -16,6 +16,7 @@ from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
+from quorate.resp.alike import Tails
 from quorate.resp.casting import Castings
 from quorate.vote import Tallied
 
@@ -71,6 +72,7 @@ class Door:
     timeout_s: float
     allow_unkeyed: bool = False
     counts: RespCounts = field(default_factory=RespCounts)
+    tails: Tails = field(default_factory=Tails)
     castings: Castings = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,9 @@ at more than once by each of the two, however it comes.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from quorate.resp.alike import AlikeVotes, Form
 from quorate.resp.inline import HttpSpoken, ProtocolError, check_long, words_of
 
 Command = list[bytes]
@@ -23,6 +26,11 @@ HEAD_DIGITS_MAX = 5  # of one that is read here and not by `_Partial`
 WINDOW_BYTES = 16 * 1024  # that are split at once
 
 
+@lru_cache(maxsize=1_024)
+def _bulk_head(length: int) -> bytes:
+    return b"$%d" % length
+
+
 class RequestParser:
     """The commands of one connection."""
 
@@ -32,17 +40,13 @@ class RequestParser:
         self._behind = bytearray()  # what came after the data
         self._looked = 0  # the data before it were split already, and have something that is not plain
         self._partial: _Partial | None = None  # a command that has not come whole
+        self.left_bytes = 0  # that came and were not looked at
         self.failed: ProtocolError | HttpSpoken | None = None  # behind the commands that were taken last
 
     @property
     def waits(self) -> bool:
         """Whether a part of a command was taken, and the rest is still to come."""
         return self._partial is not None
-
-    @property
-    def left_bytes(self) -> int:
-        """That came and were not looked at."""
-        return len(self._data) - self._at + len(self._behind)
 
     @property
     def held_bytes(self) -> int:
@@ -56,13 +60,21 @@ class RequestParser:
             self._data, self._at, self._looked = data, 0, 0
         else:
             self._behind += data
+        self.left_bytes += len(data)
 
-    def take(self, most: int) -> list[Command]:
-        """So many of the commands that are whole; fewer where empty lines are among them. After `failed` is set, no
-        more come."""
-        commands: list[Command] = []
+    def take(self, most: int, form: Form | None = None) -> list[Command | AlikeVotes]:
+        """So many of the commands that are whole; fewer where empty lines are among them. Votes of the form are not
+        parsed, but for those behind one that is not alike. After `failed` is set, no more come."""
+        commands: list[Command | AlikeVotes] = []
         try:
             while most > 0 and self._has_data():
+                if form is not None and self._partial is None and self._data.startswith(form.head, self._at):
+                    votes, self._at = form.take(self._data, self._at, most)
+                    if votes:
+                        commands.append(votes)
+                        most -= len(votes)
+                        continue
+                    form = None
                 if self._partial is None and self._at >= self._looked:
                     most -= self._take_plain(most, commands)
                 else:
@@ -72,6 +84,7 @@ class RequestParser:
             self.failed, self._partial = error, None
             self._data, self._at = b"", 0
             self._behind.clear()
+        self.left_bytes = len(self._data) - self._at + len(self._behind)
         return commands
 
     def _has_data(self) -> bool:
@@ -81,7 +94,7 @@ class RequestParser:
         self._behind.clear()
         return bool(self._data)
 
-    def _take_plain(self, most: int, commands: list[Command]) -> int:
+    def _take_plain(self, most: int, commands: list[Command | AlikeVotes]) -> int:
         """Take commands that lie at the front, whole and plain. Returns how many heads there were."""
         end = min(self._at + WINDOW_BYTES, len(self._data))
         parts = self._data[self._at : end].split(b"\r\n")
@@ -94,7 +107,7 @@ class RequestParser:
             if behind > last:
                 break
             command = parts[at + 2 : behind : 2]
-            if [b"$%d" % len(argument) for argument in command] != parts[at + 1 : behind : 2]:
+            if list(map(_bulk_head, map(len, command))) != parts[at + 1 : behind : 2]:
                 break  # an argument has line ends in it, or a length is wrong
             if command:
                 commands.append(command)
@@ -104,7 +117,7 @@ class RequestParser:
             self._looked = end
         return heads
 
-    def _take_next(self, commands: list[Command]) -> None:
+    def _take_next(self, commands: list[Command | AlikeVotes]) -> None:
         """Take one command, or as much of it as is there."""
         partial = self._partial or _Partial()
         self._at = partial.feed(self._data, self._at)

@@ -12,20 +12,20 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
-from quorate.doors.bounds import check_votes
 from quorate.doors.by_hand import ByHand
 from quorate.doors.rates import take_votes
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import Overloaded, QuorateError
+from quorate.resp.alike import AlikeVotes
 from quorate.resp.commands import BY_BYTES, XADD
 from quorate.resp.encoding import QUEUED, Failure, Value, encode, failure
 from quorate.resp.failures import failure_of
+from quorate.resp.gathered import GatheredVotes
 from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.table import Spec
-from quorate.resp.votes import as_counted, as_rejected, read_vote
-from quorate.vote import Rejection, Vote
+from quorate.vote import Rejection
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
 VOTE = XADD.encode()
@@ -44,17 +44,23 @@ class Runner:
     def __init__(self, session: Session, has_room: Callable[[int], bool], go_on: Callable[[], None]) -> None:
         self.session, self.door = session, session.door
         self._has_room, self._go_on = has_room, go_on
-        self.commands: deque[Command] = deque()
+        self.commands: deque[Command | AlikeVotes] = deque()
         self.replies: list[bytes] = []
         self.reply_bytes = 0  # of these, but for votes and other short ones
         self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
-        self._cast_replies: list[bytes | None] = []  # to the votes that are cast now; None: of a vote that is cast
+        self._gathered: GatheredVotes  # that are cast now
         self._in_exec = 0  # commands of a transaction that are still to be run
 
     @property
     def is_in_array(self) -> bool:
         """The reply to an EXEC has begun, and may not be complete."""
         return self._in_exec > 0 or self.working is not None
+
+    @property
+    def is_special(self) -> bool:
+        """Each command is looked at by itself now."""
+        session = self.session
+        return session.queued is not None or session.in_cluster or session.only_subscribes
 
     def left(self) -> None:
         """The client is gone."""
@@ -69,6 +75,14 @@ class Runner:
 
     def next(self) -> None:
         command = self.commands[0]
+        if type(command) is AlikeVotes:
+            if not self.is_special:
+                self._votes()
+                return
+            self.commands.popleft()
+            apart = command.commands()
+            self.commands.extendleft(reversed(apart))
+            command = apart[0]
         name = command[0].upper()
         if self.session.queued is not None:
             self.commands.popleft()
@@ -164,53 +178,51 @@ class Runner:
 
     def _votes(self) -> None:
         """Cast the votes that stand next to each other."""
-        at_most = min(self._in_exec, QUEUED_MAX) or VOTES_AT_ONCE
-        commands: list[Command] = []
-        while self.commands and len(commands) < at_most and self.commands[0][0].upper() == VOTE:
-            commands.append(self.commands.popleft())
-        self._in_exec = max(0, self._in_exec - len(commands))
-        self.door.counts.commands[XADD] += len(commands)
-        replies: list[bytes | None] = [None] * len(commands)
-        votes: list[Vote] = []
+        items, count = self._next_votes()
+        self._in_exec = max(0, self._in_exec - count)
+        self.door.counts.commands[XADD] += count
+        session, door = self.session, self.door
         try:
-            caller = self.session.admit(XADD_SPEC.role)
-            for place, command in enumerate(commands):
-                try:
-                    if len(command) < -XADD_SPEC.arity:
-                        replies[place] = encode(_no_such(command), 2)
-                        continue
-                    vote = read_vote(command, allow_unkeyed=self.door.allow_unkeyed)
-                    check_votes(caller, (vote,))
-                    votes.append(vote)
-                except QuorateError as error:
-                    replies[place] = self._failure(error)
-            take_votes(caller, len(commands))
+            caller, hash_key = session.admit(XADD_SPEC.role), door.submitter.hash_key
+            gathered = GatheredVotes(caller, hash_key, self._failure, allow_unkeyed=door.allow_unkeyed)
+            for item in items:
+                gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
+            take_votes(caller, count)
         except QuorateError as error:
-            told = self._failure(error)
-            self.replies.extend(told if reply is None else reply for reply in replies)
+            self.replies.append(self._failure(error) * count)
             return
-        if not votes:
-            self.replies.extend(cast("list[bytes]", replies))
-            return
-        self._cast_replies = replies
-        self.working = self.door.castings.cast(self, votes, caller.share)
+        if gathered.last is not None:
+            session.learn(*gathered.last, hash_key)
+        if gathered.votes:
+            self._gathered = gathered
+            self.working = door.castings.cast(self, gathered.votes, caller.share)
+        else:
+            self.replies.append(gathered.refused(b""))
+
+    def _next_votes(self) -> tuple[list[Command | AlikeVotes], int]:
+        """Those that are cast together, and how many they are."""
+        at_most = min(self._in_exec, QUEUED_MAX) or VOTES_AT_ONCE
+        items: list[Command | AlikeVotes] = []
+        count = 0
+        while self.commands:
+            item = self.commands[0]
+            more = len(item) if type(item) is AlikeVotes else 1 if item[0].upper() == VOTE else 0
+            if not more or (items and count + more > at_most):
+                break
+            items.append(self.commands.popleft())
+            count += more
+        return items, count
 
     def counted(self, version: int, rejected: Mapping[int, Rejection]) -> None:
         self.working = None
-        index = 0
-        for place, reply in enumerate(self._cast_replies):
-            if reply is None:
-                reply = as_rejected(rejected[index]) if index in rejected else as_counted(version, place)
-                index += 1
-            self.replies.append(reply)
+        self.replies.append(self._gathered.counted(version, rejected))
         self._go_on()
 
     def not_counted(self, error: BaseException) -> None:
         """None of the votes was counted, or it is not known."""
         self.working = None
         if isinstance(error, QuorateError) and error.definite:
-            told = self._failure(error)
-            self.replies.extend(told if reply is None else reply for reply in self._cast_replies)
+            self.replies.append(self._gathered.refused(self._failure(error)))
             self._go_on()
         else:
             self._close_without_answer(error)

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from quorate.doors import reading
 from quorate.doors.reading import Consistency
 from quorate.errors import Invalid, TooLarge
+from quorate.resp.alike import Form, may_have_form
 from quorate.resp.door import Door
 from quorate.resp.parsing import ARGUMENT_COST, Command
 from quorate.resp.subscribing import TallySubscription
+from quorate.resp.votes import AddedVote
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.words import Level
@@ -38,6 +40,8 @@ class Session:
         self.queued_bytes = 0  # that these take in memory, about; also while they are run
         self.is_spoilt = False  # the transaction has a command that makes no sense
         self.closes = False  # when its replies are sent
+        self.form: Form | None = None  # of the vote that was parsed last, which the next ones may have too
+        self._unlike = 0  # votes that were parsed since a form was of use
 
     def admit(self, role: RouteRole) -> Caller:
         """Raises `Unauthorized`, `Forbidden` or `OverRate`."""
@@ -52,6 +56,19 @@ class Session:
         """The result of a read within the bounds of all reads."""
         door = self.door
         return await reading.within(door.replica, door.read_places, caller, Consistency(level), read)
+
+    def learn(self, command: Command, vote: AddedVote, hash_key: bytes) -> None:
+        """Keep the form of a vote. Where forms are of no use it is done more and more seldom."""
+        if not may_have_form(command):
+            return
+        form, tails = self.form, self.door.tails
+        if form is not None and form.is_of(command):
+            tails.learn(command, vote)
+            return
+        self._unlike = 1 if form is None or form.taken else self._unlike + 1
+        if self._unlike & (self._unlike - 1) == 0:
+            tails.learn(command, vote)
+            self.form = Form(command, vote, hash_key, tails)
 
     # ---- transactions -----------------------------------------------------------------------------------------------
 

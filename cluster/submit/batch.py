@@ -8,17 +8,17 @@ share of the dedup window has its own part of the batch.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from array import array
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
 from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, choice_of, key_of
+from quorate.cluster.submit.vote_columns import VoteColumns, columns_of, distinct
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.tracing import REQUEST, RequestTrace
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -85,11 +85,14 @@ class _Part:
 
 
 class _AddedVotes:
-    """The votes of one request that a part of a batch has, and how to read their answer."""
+    """The votes of one request that a part of a batch has, and how to read their answer.
+
+    `votes`: as they were sent; None: only their columns are known.
+    """
 
     __slots__ = ("_added", "_end", "_part", "_start", "_votes", "_without_id")
 
-    def __init__(self, part: _Part, votes: Sequence[Vote]) -> None:
+    def __init__(self, part: _Part, votes: Sequence[Vote] | None) -> None:
         self._part = part
         self._votes = votes
         self._added = 0  # of the request's votes
@@ -98,26 +101,40 @@ class _AddedVotes:
 
     def add(self, votes: Sequence[Vote], hash_key: bytes) -> None:
         """Put in the next ones."""
-        part, blake2b = self._part, hashlib.blake2b
-        index, picks, add_id = part.index, part.picks, part.ids.append
-        for place, vote in enumerate(votes, self._added):
-            key = (vote.option, vote.poll, vote.weight)
-            pick = index.get(key)
-            if pick is None:
-                pick = index[key] = len(index)
+        self.add_columns(columns_of(votes, hash_key))
+
+    def add_columns(self, votes: VoteColumns) -> None:
+        part, keys, ids = self._part, votes.keys, votes.ids
+        index, places = part.index, []
+        for key in distinct(keys):
+            place = index.get(key)
+            if place is None:
+                place = index[key] = len(index)
                 part.choices.append(choice_of(key))
-            if vote.id is not None:
-                picks.append(pick)
-                add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
-            else:
-                part.plain[pick] = part.plain.get(pick, 0) + 1
-                self._without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
-        self._added += len(votes)
-        self._end = len(picks)
+            places.append(place)
+        picks = places * len(keys) if len(places) == 1 else map(index.__getitem__, keys)
+        if None not in ids:
+            part.picks.extend(picks)
+            part.ids += cast("list[bytes]", ids)
+        else:
+            for place, (pick, id) in enumerate(zip(picks, ids, strict=True), self._added):
+                if id is not None:
+                    part.picks.append(pick)
+                    part.ids.append(id)
+                else:
+                    part.plain[pick] = part.plain.get(pick, 0) + 1
+                    self._without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
+        self._added += len(keys)
+        self._end = len(part.picks)
 
     def read(self, version: int, results: list[Result]) -> Tallied:
         result = results[self._part.votes_at]
-        return _tally(self._votes, self._start, self._end, self._without_id, version, result)
+        if not isinstance(result, VotesResult):
+            raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
+        outcomes, plain = result.outcomes[self._start : self._end], result.plain
+        if not any(outcomes) and not (self._without_id and any(plain)):  # the common case: all votes were applied
+            return Tallied(self._added, 0, [], version)
+        return _tally(self._votes, _in_order(self._added, outcomes, self._without_id, plain), version)
 
 
 class Batch:
@@ -176,6 +193,12 @@ class Batch:
             await asyncio.sleep(0)
         return self._ticket(added.read, deadline_s)
 
+    def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0) -> Ticket:
+        """`add_votes`, of votes that are columns already."""
+        added = _AddedVotes(self._part(share), None)
+        added.add_columns(votes)
+        return self._ticket(added.read, deadline_s)
+
     def add_whole(
         self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float, share: int = 0
     ) -> Ticket:
@@ -222,16 +245,8 @@ def _little_endian(numbers: array[int]) -> bytes:
     return numbers.tobytes()
 
 
-def _tally(
-    votes: Sequence[Vote], start: int, end: int, without_id: list[tuple[int, int]], version: int, result: Result
-) -> Tallied:
-    if not isinstance(result, VotesResult):
-        raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
-    outcomes = result.outcomes[start:end]
-    if not any(outcomes) and not (without_id and any(result.plain)):  # the common case: all votes were applied
-        return Tallied(len(votes), 0, [], version)
-    by_vote = _in_order(len(votes), outcomes, without_id, result.plain)
-    if Outcome.CONFLICT in by_vote:
+def _tally(votes: Sequence[Vote] | None, by_vote: bytes, version: int) -> Tallied:
+    if votes is not None and Outcome.CONFLICT in by_vote:
         by_vote = bytes(
             Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, by_vote, strict=True)
         )
@@ -239,8 +254,13 @@ def _tally(
     return Tallied(applied, duplicates, rejections_of(votes, by_vote), version)
 
 
-def rejections_of(votes: Sequence[Vote], outcomes: bytes | bytearray) -> list[Rejection]:
-    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(outcomes) if code > DUPLICATE]
+def rejections_of(votes: Sequence[Vote] | None, outcomes: bytes | bytearray) -> list[Rejection]:
+    """`votes`: None where their ids are not known any more."""
+    return [
+        Rejection(place, None if votes is None else votes[place].id, *TOLD[code])
+        for place, code in enumerate(outcomes)
+        if code > DUPLICATE
+    ]
 
 
 def _is_ignored(vote: Vote, code: int) -> bool:

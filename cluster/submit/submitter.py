@@ -22,12 +22,12 @@ from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
+from quorate.cluster.submit.vote_columns import VOTE_BYTES, VoteColumns
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 VERY_MANY = 2_000  # votes; to put more into a batch takes the loop a millisecond
-VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
 
 
 class Submitter:
@@ -71,7 +71,7 @@ class Submitter:
                 tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
             told = [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
             return _joined(tallied, places, told)
-        hash_key, deadline_s, knew = self._hash_key(), self._now_s() + timeout_s, self._replica.state.newest_again
+        hash_key, deadline_s, knew = self.hash_key, self._now_s() + timeout_s, self._replica.state.newest_again
         early = await self._early.of_votes(votes, hash_key, knew, timeout_s) if len(votes) >= MANY else None
         if early is None:
             return await self._count(votes, hash_key, deadline_s, knew, share)
@@ -92,9 +92,24 @@ class Submitter:
         tallied: Tallied = await ticket.answer
         return tallied
 
+    async def cast_columns(self, votes: VoteColumns, *, timeout_s: float, share: int = 0) -> Tallied:
+        """`cast`, of votes that are columns already, hashed with `hash_key`. Rejections have no ids.
+
+        None of them is answered early: a door that has columns has few votes together.
+        """
+        knew, share, size = self._replica.state.newest_again, self._share(share), votes.bytes_max
+        deadline_s = self._now_s() + timeout_s
+        if len(votes) < VERY_MANY:
+            ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share)
+        else:
+            async with self._queue.batch_alone(size, knew) as batch:
+                ticket = batch.add_columns(votes, deadline_s, share)
+        tallied: Tallied = await ticket.answer
+        return tallied
+
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""
-        hash_key, deadline_s, knew = self._hash_key(), self._now_s() + timeout_s, self._replica.state.newest_again
+        hash_key, deadline_s, knew = self.hash_key, self._now_s() + timeout_s, self._replica.state.newest_again
         if len(votes) >= MANY:
             await self._refuse_early(votes, lambda state: not state.foresight.is_known(key, hash_key), knew, timeout_s)
         choices, sums = await count_choices(votes)
@@ -210,7 +225,9 @@ class Submitter:
         """The share that votes can be in at the cluster's level."""
         return share if self._replica.state.level >= entry.LEVEL_NEEDED[entry.InShare] else 0
 
-    def _hash_key(self) -> bytes:
+    @property
+    def hash_key(self) -> bytes:
+        """Of the cluster's ids. Raises `NotReady`."""
         key = self._replica.state.hash_key
         if not key:
             raise NotReady("this node has not joined its cluster yet; try again in a moment, or another node")

@@ -19,7 +19,6 @@ import redis.asyncio
 import redis.asyncio.cluster
 import redis.cluster
 
-from quorate.resp.votes import id_of
 from tests.support.history import History
 from tests.support.waiting import wait_for
 
@@ -35,7 +34,7 @@ Entry = tuple[str, str, str]  # producer, iid, option
 
 
 class RedisVoters:
-    """`start`, then `finish`. What they were told is in `history`, by the ids that the nodes make of their votes."""
+    """`start`, then `finish`. What they were told is in `history`, by producer and iid."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = ports
@@ -147,7 +146,7 @@ class RedisVoters:
     @contextlib.contextmanager
     def _told(self, batch: list[Entry]) -> Any:
         """Notes what redis-py answers for each vote; what it raises stands for all."""
-        ids = [id_of(POLL, producer.encode(), iid.encode()) for producer, iid, _ in batch]
+        ids = [f"{producer} {iid}" for producer, iid, _ in batch]
         self.entries.update(zip(ids, batch, strict=True))
         answers: list[Any] = []
         try:

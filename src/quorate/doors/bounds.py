@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.state.sessions import OWNED_MAX
@@ -13,13 +14,23 @@ from quorate.cluster.state.tally import LISTINGS_MAX
 from quorate.errors import Forbidden, QuorateError, TooLarge, Unauthorized
 from quorate.security.caller import Caller
 from quorate.security.roles import Role
-from quorate.vote import ID_BYTES_MAX, Vote
+from quorate.vote import ID_BYTES_MAX
 
 LISTED_MAX = LISTINGS_MAX // 4  # by the polls of one token that is bound to some
 WEIGHTS: Role = "manage"  # the role that votes of a weight above 1 need
 NO_OWNER: Role = "manage"  # the role that a caller without a token needs to open a producer, which belongs to nobody
 OF_OTHERS: Role = "operate"  # the role that a caller without a token needs for a token's producer
 OWNED = "/"  # no name of a token has it, so `ann/p` can only be the producer p of ann
+
+
+class Weighed(Protocol):
+    """A vote, or a choice."""
+
+    @property
+    def poll(self) -> str | None: ...
+
+    @property
+    def weight(self) -> int: ...
 
 
 def check_poll(caller: Caller, poll_id: str) -> None:
@@ -35,7 +46,7 @@ def shown_polls(caller: Caller, named: Sequence[str]) -> Sequence[str]:
     return named or sorted(caller.polls or ())
 
 
-def check_votes(caller: Caller, votes: Iterable[Vote], places: Sequence[int] | None = None) -> None:
+def check_votes(caller: Caller, votes: Iterable[Weighed], places: Sequence[int] | None = None) -> None:
     """Raises if one of the votes is not for this caller: then none of the request is counted.
 
     Votes for a bound token must name their poll: one that names none counts in every open poll with its option.

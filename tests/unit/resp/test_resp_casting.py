@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.submit.vote_columns import VoteColumns
 from quorate.errors import OutcomeUnknown
-from quorate.vote import Tallied, Vote
+from quorate.vote import Tallied
 from tests.support.http_node import MOOD
 from tests.support.resp_client import command, xadd
 from tests.support.resp_node import running
@@ -65,13 +66,13 @@ def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest
         node.http.ask("POST", "/polls", MOOD, bearer("manage"))
         for client, token in ((one, "a"), (other, "b")):
             assert "OK" == client.ask("AUTH", token)
-        cast, shares = node.door.submitter.cast, []
+        cast, shares = node.door.submitter.cast_columns, []
 
-        def noted(votes: Sequence[Vote], *, timeout_s: float, share: int) -> Coroutine[Any, Any, Tallied]:
+        def noted(votes: VoteColumns, *, timeout_s: float, share: int) -> Coroutine[Any, Any, Tallied]:
             shares.append((len(votes), share))
             return cast(votes, timeout_s=timeout_s, share=share)
 
-        monkeypatch.setattr(node.door.submitter, "cast", noted)
+        monkeypatch.setattr(node.door.submitter, "cast_columns", noted)
         node.http.call(lambda: [client.sock.send(xadd(number)) for number, client in enumerate((one, other))])
         assert ["0", "0"] == [client.reply().partition("-")[2] for client in (one, other)]
         assert [(1, 1), (1, 2)] == sorted(shares)
@@ -81,13 +82,13 @@ def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest
 def test_an_outcome_that_is_not_known_closes_each_connection_without_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def lost(votes: Sequence[Vote], **_: object) -> Tallied:
+    async def lost(votes: VoteColumns, **_: object) -> Tallied:
         raise OutcomeUnknown("leadership was lost")
 
     with running() as node, ExitStack() as stack:
         node.create()
         clients = [stack.enter_context(node.connect()) for _ in range(5)]
-        monkeypatch.setattr(node.door.submitter, "cast", lost)
+        monkeypatch.setattr(node.door.submitter, "cast_columns", lost)
         for number, client in enumerate(clients):
             client.send(command("ECHO", "first") + xadd(number) + command("PING"))
         assert [b"$5\r\nfirst\r\n"] * 5 == [client.rest() for client in clients]

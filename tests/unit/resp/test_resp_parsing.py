@@ -17,11 +17,12 @@ ALL = 10**9
 
 def taken(pieces: list[bytes], most: int = ALL) -> tuple[list[Command], str | None]:
     """The commands, and what ended them, of a stream that comes in these pieces."""
-    parser, commands = RequestParser(), []
+    parser = RequestParser()
+    commands: list[Command] = []
     for piece in pieces:
         parser.feed(piece)
         while parser.left_bytes:
-            commands += parser.take(most)
+            commands += (each for each in parser.take(most) if isinstance(each, list))
     return commands, None if parser.failed is None else repr(parser.failed)
 
 

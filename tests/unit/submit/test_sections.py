@@ -13,7 +13,7 @@ from quorate.cluster.entry import Choice, Command
 from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch_queue import FORWARDED_MAX
 from quorate.cluster.submit.open_batches import BATCH_BYTES
-from quorate.cluster.submit.submitter import VOTE_BYTES
+from quorate.cluster.submit.vote_columns import VOTE_BYTES
 from quorate.errors import Invalid, NotReady, Overloaded
 from quorate.vote import OPTIONS_PER_POLL_MAX, VOTES_PER_REQUEST_MAX, Vote
 from tests.support.on_loop import on_loop
