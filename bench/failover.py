@@ -13,10 +13,11 @@ import asyncio
 import itertools
 import signal
 import time
+from collections import Counter
+from collections.abc import Sequence
 
 from bench.workloads import one_vote
 from quorate.processes.cluster import FreshCluster
-from quorate.processes.node import NodeProcess
 
 EVERY_S = 0.01
 GIVE_UP_S = 30.0
@@ -33,7 +34,7 @@ def gaps_s(cluster: FreshCluster, times: int, *, silent: bool = False) -> list[f
         survivors = [node for node in cluster.nodes if node is not victim]
         started_s = time.monotonic()
         victim.signal(signal.SIGSTOP if silent else signal.SIGKILL)
-        gaps.append(asyncio.run(first_accepted_s(survivors)) - started_s)
+        gaps.append(asyncio.run(first_accepted_s([node.port for node in survivors])) - started_s)
         if silent:
             victim.resume()
         else:
@@ -43,14 +44,17 @@ def gaps_s(cluster: FreshCluster, times: int, *, silent: bool = False) -> list[f
     return gaps
 
 
-async def first_accepted_s(survivors: list[NodeProcess]) -> float:
-    """When the first vote was accepted."""
-    accepted = asyncio.Event()
+async def first_accepted_s(ports: Sequence[int]) -> float:
+    """When the first vote was accepted, by the node at one of these ports."""
+    accepted, answers = asyncio.Event(), Counter[str]()
     tries: set[asyncio.Task[None]] = set()
-    async with asyncio.timeout(GIVE_UP_S):
-        while not accepted.is_set():
-            tries |= {asyncio.create_task(knock(node, accepted)) for node in survivors}
-            await asyncio.wait([asyncio.create_task(accepted.wait())], timeout=EVERY_S)
+    try:
+        async with asyncio.timeout(GIVE_UP_S):
+            while not accepted.is_set():
+                tries |= {asyncio.create_task(knock(port, accepted, answers)) for port in ports}
+                await asyncio.wait([asyncio.create_task(accepted.wait())], timeout=EVERY_S)
+    except TimeoutError:
+        raise RuntimeError(f"no vote was accepted within {GIVE_UP_S:g} s; answers: {dict(answers)}") from None
     end_s = time.monotonic()
     for task in tries:
         task.cancel()
@@ -58,13 +62,15 @@ async def first_accepted_s(survivors: list[NodeProcess]) -> float:
     return end_s
 
 
-async def knock(node: NodeProcess, accepted: asyncio.Event) -> None:
+async def knock(port: int, accepted: asyncio.Event, answers: Counter[str]) -> None:
     """Send one vote with an id of its own."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            writer.write(one_vote("node")(next(_numbers)))
-            if (await reader.readline()).startswith(b"HTTP/1.1 200"):
+            writer.write(one_vote("127.0.0.1")(next(_numbers)))
+            answer = (await reader.readline()).decode().strip()
+            answers[answer] += 1
+            if answer.startswith("HTTP/1.1 200"):
                 accepted.set()
         finally:
             writer.close()

@@ -1,8 +1,8 @@
-"""A cheap load generator: clients of HTTP/1.1 or RESP in one process, each of which waits for its answer.
+"""A cheap load generator: many clients of one protocol in one process, each of which waits for its answer.
 
-It is no general client. It sends requests that were made as bytes before, and reads only the status of an
-answer, its length, and whether it has the words that mean success. So it takes some ten microseconds a request, and the
-server is what is measured. The same code is used for each system that is compared.
+Its clients (`load_clients.py`) are no general ones. They send requests that were made as bytes before, and read of an
+answer only where it ends and whether it means success. So one takes ten to twenty microseconds a request, and the
+server is what is measured. The same loop is used for each system that is compared.
 
     python -m bench.load WORKLOAD URL... [--clients 32] [--warm-up 1] [--seconds 5]
 
@@ -14,21 +14,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
-from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 
+from bench.load_clients import AGAIN_S, CLIENTS, Run
 from bench.workloads import WORKLOADS, Workload
-
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-AGAIN_S = 0.02  # a client that was refused waits so long, as a polite client does
 
 
 class Figures(msgspec.Struct):
@@ -47,105 +42,14 @@ class Figures(msgspec.Struct):
     failures: dict[str, int]
 
 
-class Run:
-    """What all clients share: the number of the next request, and what was measured since the warm-up ended."""
-
-    def __init__(self, workload: Workload, seed: int) -> None:
-        self.workload = workload
-        self.number = seed
-        self.running = True
-        self.took_s: list[float] = []
-        self.failures: Counter[str] = Counter()
-
-    def clear(self) -> None:
-        self.took_s.clear()
-        self.failures.clear()
-
-
-class Client(asyncio.Protocol):
-    """One connection: it sends a request, reads its answer, and sends the next request."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, run: Run, make: Callable[[int], bytes], closed: Callable[[], None]) -> None:
-        self.run, self.make, self.closed = run, make, closed
-        self.rest = b""
-        self.sent_s = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(
-            asyncio.Transport, transport
-        )  # that of uvloop has the same methods, but another base class
-        self.send()
-
-    def send(self) -> None:
-        run = self.run
-        if not run.running:
-            self.transport.close()
-            return
-        run.number = number = run.number + 1
-        request = self.make(number)
-        self.sent_s = time.perf_counter()
-        self.transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        if self.rest:
-            data = self.rest + data
-        end = data.find(b"\r\n\r\n")
-        found = LENGTH.search(data, 0, end) if end > 0 else None
-        if found is None:
-            if end > 0:
-                self.run.failures["answer without a length"] += 1
-                self.transport.close()
-            self.rest = data
-            return
-        if len(data) < end + 4 + int(found[1]):
-            self.rest = data
-            return
-        self.rest = b""
-        self.answered(data)
-
-    def answered(self, data: bytes) -> None:
-        run = self.run
-        if data.startswith(b"HTTP/1.1 200") and run.workload.success in data:
-            run.took_s.append(time.perf_counter() - self.sent_s)
-            self.send()
-            return
-        run.failures[data[9:12].decode() if data[9:12] != b"200" else data[-100:].decode("utf-8", "replace")] += 1
-        asyncio.get_running_loop().call_later(AGAIN_S, self.send)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self.run.running:
-            self.run.failures["connection lost"] += 1
-        self.closed()
-
-
-class RespClient(Client):
-    """The same with Redis' protocol: an answer is complete when it has all its lines."""
-
-    def data_received(self, data: bytes) -> None:
-        data = self.rest + data
-        lines = self.run.workload.lines
-        if data.count(b"\r\n") < lines and not data.startswith(b"-"):
-            self.rest = data
-            return
-        self.rest = b""
-        if self.run.workload.success in data and not data.endswith(b"\r\n:0\r\n") and b"\n-" not in data:
-            self.run.took_s.append(time.perf_counter() - self.sent_s)
-            self.send()
-        else:
-            self.run.failures[data[:100].decode("utf-8", "replace")] += 1
-            self.transport.close()
-
-
-async def keep_connected(run: Run, host: str, port: int) -> None:
-    """One client for the whole run. It connects again if the server closes the connection."""
+async def keep_connected(run: Run, host: str, port: int, clients: int = 1) -> None:
+    """One connection for the whole run. It is made again if the server closes it."""
     loop = asyncio.get_running_loop()
-    make, kind = run.workload.maker(f"{host}:{port}"), RespClient if run.workload.lines else Client
+    make, kind = run.workload.maker(f"{host}:{port}"), CLIENTS[run.workload.protocol]
     while run.running:
         gone = asyncio.Event()
         try:
-            await loop.create_connection(partial(kind, run, make, gone.set), host, port)
+            await loop.create_connection(partial(kind, run, make, gone.set, clients), host, port)
         except OSError as error:
             run.failures[type(error).__name__] += 1
             await asyncio.sleep(AGAIN_S)
@@ -156,7 +60,12 @@ async def keep_connected(run: Run, host: str, port: int) -> None:
 async def drive(workload: Workload, urls: list[str], clients: int, warm_up_s: float, seconds: float) -> Figures:
     run = Run(workload, seed=time.time_ns() // 1_000_000 % 10**8 * 10**6)
     places = [(parts.hostname or "127.0.0.1", parts.port or 80) for parts in map(urlsplit, urls)]
-    tasks = [asyncio.create_task(keep_connected(run, *places[i % len(places)])) for i in range(clients)]
+    shares = Counter(places[i % len(places)] for i in range(clients))
+    if CLIENTS[workload.protocol].is_shared:
+        connections = [keep_connected(run, *place, share) for place, share in shares.items()]
+    else:
+        connections = [keep_connected(run, *place) for place in shares.elements()]
+    tasks = [asyncio.create_task(connection) for connection in connections]
     await asyncio.sleep(warm_up_s)
     gc.freeze()
     gc.disable()

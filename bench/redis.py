@@ -53,7 +53,7 @@ class Redis:
 
 def command(port: int, data: Path) -> list[str]:
     options = {"port": str(port), "bind": "127.0.0.1", "dir": str(data), "save": "", "repl-diskless-sync-delay": "0"}
-    options |= {"appendonly": "yes", "appendfsync": "always"}
+    options |= {"appendonly": "yes", "appendfsync": "always", "min-replicas-to-write": "1"}
     return ["redis-server", *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 

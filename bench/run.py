@@ -1,11 +1,19 @@
-"""Measures the main figures of Quorate, beside those of etcd and PySyncObj, and prints the settings.
+"""Measures the main figures of Quorate, beside those of etcd, NATS, Redis and PySyncObj, and prints the settings.
 
-    python -m bench.run [--only votes,resp,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
+    python -m bench.run [--only votes,resp,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5]
+        [--clients 1,32,256] [--json FILE] [--svg FILE]
 
-Three nodes of each system and the client share this machine, so the cost of the client is included. Quorate and etcd
-sync data to disk before an answer. Stock PySyncObj, behind our HTTP server, syncs nothing. The systems take turns
-(A B A B ...) and the median round is shown: on a shared machine trust the ratios, not the rates. etcd and Redis are
-measured if they are on PATH. Redis syncs each write and waits for one replica, without any consensus.
+Three nodes of each system and the client share this machine, so the cost of the client is part of every figure: its CPU
+time stands beside that of the servers. The systems take turns (A B C A B C ...) and the median round is shown. On a
+shared machine trust the ratios, not the rates.
+
+What an answer means differs. Quorate, etcd and NATS (`sync_interval: always`) have the write on the disks of a
+majority. Redis (`appendfsync always`, `WAIT 1`) has it on the primary's disk and in a replica's memory, without any
+consensus; by redis-benchmark, which can send no WAIT, on the primary's disk alone. Stock PySyncObj, behind our HTTP
+server, syncs nothing. What is not on PATH is left out: etcd, nats-server (2.12 and later have counters), redis-server,
+redis-benchmark.
+
+With --svg single votes by our own client are drawn: throughput and p99, as clients grow.
 """
 
 from __future__ import annotations
@@ -16,19 +24,23 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 import quorate
-from bench import etcd, failover, gaps, memory, redis, steady, stock
+from bench import curves, etcd, failover, gaps, memory, nats, redis, redis_benchmark, steady, stock, table
 from bench.systems import Row, System, measure
 from bench.workloads import PIPE
 from quorate.processes.cluster import FreshCluster
 
-CLIENTS = (1, 32, 256)
+CLIENTS, CURVE_CLIENTS = "1,32,256", "1,8,32,128,256"
 BULK_CLIENTS = 12
+
+Turn = Callable[[], Row]
 
 
 class Bench:
@@ -36,56 +48,58 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace, cluster: FreshCluster, others: dict[str, System]) -> None:
         self.args, self.cluster, self.others = args, cluster, others
-        self.rows: list[Row] = []
+        self.rounds_of: list[list[Row]] = []  # a list for each line of the table
         self.facts: dict[str, object] = {}
 
-    def rounds(self, workload: str, clients: int, system: System | None = None, **beside: str) -> None:
-        """Measure a workload, in turns with the nearest workload of other systems. Print the medians."""
-        rows: dict[str, list[Row]] = {}
-        turns: list[tuple[str, System, str]] = [("quorate", system or self.cluster, workload)]
-        turns += [(name, self.others[name], work) for name, work in beside.items() if name in self.others]
+    def compare(self, clients: int, ours: tuple[System, str], *beside: tuple[str, str]) -> None:
+        """Measure a workload of ours, in turns with the nearest ones of other systems. Print the medians."""
+        turns = [self._turn("quorate", *ours, clients)]
+        turns += [self._turn(name, self.others[name], work, clients) for name, work in beside if name in self.others]
+        self.take_turns(turns)
+
+    def take_turns(self, turns: Sequence[Turn]) -> None:
+        """The first one is ours."""
+        rounds: list[list[Row]] = [[] for _ in turns]
         for _ in range(self.args.rounds):
-            for name, system, work in turns:
-                row = measure(name, system, work, clients, warm_up_s=self.args.warm_up, seconds=self.args.seconds)
-                rows.setdefault(name, []).append(row)
-                self.rows.append(row)
-        for some in rows.values():
-            print_row(sorted(some, key=lambda row: row.figures.requests)[len(some) // 2], some)
+            for turn, rows in zip(turns, rounds, strict=True):
+                rows.append(turn())
+        self.rounds_of += rounds
+        for rows in rounds:
+            print(table.line(rows, table.median(rounds[0])), flush=True)
 
-
-def print_row(row: Row, rounds: list[Row]) -> None:
-    f = row.figures
-    rate = (f.votes or f.requests) / f.seconds
-    spread = [(r.figures.votes or r.figures.requests) / r.figures.seconds for r in rounds]
-    failures = {k: v for r in rounds for k, v in r.figures.failures.items()}
-    print(
-        f"{f.workload:13} {f.clients:7} {rate:12,.0f}/s  {min(spread):9,.0f} to {max(spread):9,.0f}"
-        f"  {f.p50_ms:8.2f} {f.p99_ms:8.2f}  {row.cpu_us:8.1f}  {f.client_cpu_us:8.1f}"
-        + (f"  failures {failures}" if failures else ""),
-        flush=True,
-    )
-
-
-def head() -> None:
-    print(
-        f"\n{'workload':13} {'clients':>7} {'median':>14}  {'lowest to highest':>22}  {'p50 ms':>8} {'p99 ms':>8}"
-        f"  {'us CPU':>8}  {'client us':>8}"
-    )
+    def _turn(self, name: str, system: System, workload: str, clients: int) -> Turn:
+        return partial(measure, name, system, workload, clients, warm_up_s=self.args.warm_up, seconds=self.args.seconds)
 
 
 def votes(bench: Bench) -> None:
-    """One vote with an id a request, spread over three nodes; etcd: a put of a new key; stock: in memory alone."""
-    head()
-    for clients in CLIENTS:
-        bench.rounds("vote", clients, etcd="etcd-put", stock="stock-vote")
+    """One vote with an id a request, spread over three nodes; etcd: a put of a new key, over HTTP and by gRPC; NATS: an
+    increment of a counter, with the id of a message; stock: in memory alone."""
+    beside = [("etcd", "etcd-put"), ("etcd", "etcd-grpc"), ("nats", "nats"), ("stock", "stock-vote")]
+    for clients in bench.args.clients:
+        bench.compare(clients, (bench.cluster, "vote"), *beside)
 
 
 def redis_clients(bench: Bench) -> None:
-    """Votes by Redis' protocol, spread over three nodes; Redis: increments at the primary, and a wait for a replica."""
-    head()
-    for clients in CLIENTS:
-        bench.rounds("resp", clients, system=RespDoors(bench.cluster), redis="redis")
-    bench.rounds(f"resp-{PIPE}", CLIENTS[-1], system=RespDoors(bench.cluster), redis=f"redis-{PIPE}")
+    """Votes by Redis' protocol, spread over three nodes; Redis: increments at the primary, and a wait for a replica.
+    Then both by redis-benchmark, at the leader and the primary; there Redis does not wait for a replica."""
+    doors, most = RespDoors(bench.cluster), max(bench.args.clients)
+    for clients in bench.args.clients:
+        bench.compare(clients, (doors, "resp"), ("redis", "redis"))
+    bench.compare(most, (doors, f"resp-{PIPE}"), ("redis", f"redis-{PIPE}"))
+    if redis_benchmark.version() is None:
+        return
+    for clients, pipeline in [*((clients, 1) for clients in bench.args.clients), (most, PIPE)]:
+        turn = partial(
+            redis_benchmark.measure,
+            clients=clients,
+            pipeline=pipeline,
+            warm_up_s=bench.args.warm_up,
+            seconds=bench.args.seconds,
+        )
+        turns: list[Turn] = [partial(turn, "quorate", LeaderDoor(bench.cluster), redis_benchmark.VOTE)]
+        if "redis" in bench.others:
+            turns.append(partial(turn, "redis", bench.others["redis"], redis_benchmark.INCREMENT))
+        bench.take_turns(turns)
 
 
 class RespDoors:
@@ -96,19 +110,27 @@ class RespDoors:
         self.nodes = cluster.nodes
 
 
+class LeaderDoor:
+    """The door of the node that leads, for a client of one address."""
+
+    def __init__(self, cluster: FreshCluster) -> None:
+        place = cluster.leader().place.resp
+        assert place is not None
+        self.urls = [f"resp://127.0.0.1:{place.port}"]
+        self.nodes = cluster.nodes
+
+
 def bulk(bench: Bench) -> None:
-    """1,000 votes a request."""
-    head()
-    bench.rounds("once", BULK_CLIENTS)
-    bench.rounds("ids", BULK_CLIENTS)
+    """1,000 votes a request: under one idempotency key (once), and with an id each."""
+    for workload in ("once", "ids"):
+        bench.compare(BULK_CLIENTS, (bench.cluster, workload))
 
 
 def reads(bench: Bench) -> None:
     """Reads that miss no acknowledged vote, and those that only ask the leader."""
-    head()
     for clients in (1, 32):
-        bench.rounds("linearizable", clients, etcd="etcd-read")
-    bench.rounds("weak", 32)
+        bench.compare(clients, (bench.cluster, "linearizable"), ("etcd", "etcd-read"))
+    bench.compare(32, (bench.cluster, "weak"))
 
 
 def lose_leaders(bench: Bench) -> None:
@@ -132,8 +154,7 @@ def stay(bench: Bench) -> None:
     """Full load for a while: a healthy leader must stay."""
     seen = steady.full_load(bench.cluster, bench.args.steady_minutes, warm_up_s=bench.args.warm_up)
     bench.facts["steady"] = seen
-    head()
-    print_row(seen.row, [seen.row])
+    print(table.line([seen.row]))
     print(
         f"{seen.minutes:g} minutes at {steady.CLIENTS} clients: {seen.elections} elections, "
         f"max {seen.row.figures.max_ms:,.0f} ms"
@@ -151,13 +172,23 @@ RUN: dict[str, Callable[[Bench], None]] = {
 }
 
 
-def settings(args: argparse.Namespace, folder: Path) -> str:
+VERSIONS = {
+    "etcd": etcd.version,
+    "nats-server": nats.version,
+    "redis-server": redis.version,
+    "redis-benchmark": redis_benchmark.version,
+}
+
+
+def settings(args: argparse.Namespace, folder: Path, versions: Mapping[str, str | None]) -> str:
+    beside = [version or f"no {name} on PATH: it is left out" for name, version in versions.items()]
     return "\n".join(
         [
             f"{machine()} for three nodes of each system and the client; data in {folder}",
-            f"Quorate with its default settings; beside it: {etcd.version() or 'no etcd on PATH'}; "
-            f"{redis.version() or 'no Redis on PATH'}",
+            "Quorate with its default settings; beside it: ",
+            *(f"  {line}" for line in [*beside, f"PySyncObj {metadata.version('pysyncobj')}, nothing on disk"]),
             f"rounds of {args.seconds:g} s after {args.warm_up:g} s of warm-up; medians of {args.rounds}",
+            f"{table.ABOUT}\n\n{table.HEAD}",
         ]
     )
 
@@ -177,41 +208,66 @@ def cpu_name() -> str:
     return platform.machine()
 
 
+def numbers(text: str) -> list[int]:
+    found = [int(part) for part in text.split(",")]
+    if min(found) < 1:
+        raise ValueError(text)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="votes,resp,bulk,reads,failover,memory", help="sections, divided by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--warm-up", type=float, default=1.5)
+    parser.add_argument(
+        "--clients", type=numbers, help=f"of single votes: {CLIENTS} unless given, with --svg {CURVE_CLIENTS}"
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--ids", type=int, default=1_000_000)
     parser.add_argument("--steady-minutes", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, help="where data goes; not a tmpfs, which syncs nothing")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
+    parser.add_argument("--svg", type=Path, help="draw throughput and p99 there, as clients grow")
     args = parser.parse_args()
+    args.clients = args.clients or numbers(CURVE_CLIENTS if args.svg else CLIENTS)
     chosen = args.only.split(",")
     if unknown := set(chosen) - set(RUN):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(RUN)}")
+    if args.svg and not {"votes", "resp"} & set(chosen):
+        parser.error("--svg draws single votes: choose the section votes, resp or both")
+    run(args, chosen)
 
+
+def run(args: argparse.Namespace, chosen: Sequence[str]) -> None:
+    versions = {name: version() for name, version in VERSIONS.items()}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
         cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}, resp="resp" in chosen))
         others: dict[str, System] = {}
-        if etcd.version() and {"votes", "reads"} & set(chosen):
+        if versions["etcd"] and {"votes", "reads"} & set(chosen):
             others["etcd"] = stack.enter_context(etcd.Etcd(folder))
-        if redis.version() and "resp" in chosen:
+        if versions["redis-server"] and "resp" in chosen:
             others["redis"] = stack.enter_context(redis.Redis(folder))
         if "votes" in chosen:
             others["stock"] = stack.enter_context(stock.Stock(folder))
+            if versions["nats-server"]:
+                others["nats"] = stack.enter_context(nats.Nats(folder))
         with cluster.client() as client:
             client.create_poll("bench", ["happy", "sad"])
         bench = Bench(args, cluster, others)
-        print(settings(args, folder))
+        said = settings(args, folder, versions)
+        print(said)
         for name in chosen:
             print(f"\n{name}: {(RUN[name].__doc__ or '').strip()}", flush=True)
             RUN[name](bench)
-        if args.json:
-            args.json.write_bytes(msgspec.json.format(msgspec.json.encode({"rows": bench.rows, "facts": bench.facts})))
+    if args.json:
+        rows = [row.whole() for rounds in bench.rounds_of for row in rounds]
+        whole = {"settings": said, "versions": versions, "rows": rows, "facts": bench.facts}
+        args.json.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+    if args.svg:
+        args.svg.write_text(curves.drawn([table.median(rows) for rows in bench.rounds_of]), encoding="utf-8")
 
 
 if __name__ == "__main__":

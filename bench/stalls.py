@@ -16,7 +16,8 @@ import msgspec
 import uvloop
 
 from bench import memory
-from bench.load import Run, keep_connected
+from bench.load import keep_connected
+from bench.load_clients import Run
 from bench.systems import ROOT
 from bench.workloads import BULK, WORKLOADS
 from quorate.cli import main as quorate

@@ -1,7 +1,8 @@
 """Makes the measured requests: from a number to the bytes of a request, in about a microsecond.
 
 Numbers have a fixed width, so that the length of a request never changes and its head is made once. The nearest that
-etcd has to a vote with an id is a put of a new key, through its JSON gateway, which is etcd's own HTTP interface.
+etcd has to a vote with an id is a put of a new key: by gRPC, which its clients use, and through its JSON gateway, which
+is its own HTTP interface. NATS has counters, and knows the id of a message for two minutes unless set.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ class Workload:
     about: str
     votes: int  # in a request
     maker: Callable[[str], Callable[[int], bytes]]  # Host header -> number -> request
-    success: bytes  # what an answer with status 200 must hold, or the replies of RESP
-    lines: int = 0  # that the replies have together, of RESP; 0: it is HTTP
+    success: bytes = b""  # what an answer must hold besides that it is no error
+    protocol: str = "http"  # one of `bench.load_clients`
+    lines: int = 0  # that the replies have together, of RESP
+    path: bytes = b""  # of a call by gRPC
 
 
 def post(host: str, path: str, body_bytes: int, *headers: str) -> bytes:
@@ -70,6 +73,19 @@ def etcd_read(host: str) -> Callable[[int], bytes]:
     return lambda number: request
 
 
+def etcd_grpc_put(host: str) -> Callable[[int], bytes]:
+    """The message PutRequest: field 1 is the key, field 2 the value."""
+    return lambda number: b"\x0a\x0f%015d\x12\x05happy" % number
+
+
+def nats_increment(host: str) -> Callable[[int], bytes]:
+    """A message without a body: the headers say by how much its subject counts up, and the id of the message."""
+    head = b"NATS/1.0\r\nNats-Incr: 1\r\nNats-Msg-Id: %015d\r\n\r\n"
+    size = len(head % 0)
+    request = b"HPUB bench.happy %b.%%015d %d %d\r\n%b\r\n" % (b"@" * 16, size, size, head)
+    return lambda number: request % (number, number)
+
+
 def xadds(votes: int) -> Callable[[str], Callable[[int], bytes]]:
     """Votes with an id each, written together."""
 
@@ -109,12 +125,12 @@ WORKLOADS = {
     workload.name: workload
     for workload in [
         Workload("vote", "one vote with an id a request", 1, one_vote, b'"applied":1'),
-        Workload("resp", "one vote with an id, by XADD IDMP", 1, xadds(1), b"-0\r\n", lines=2),
+        Workload("resp", "one vote with an id, by XADD IDMP", 1, xadds(1), b"-0\r\n", "resp", lines=2),
         Workload(
-            f"resp-{PIPE}", f"{PIPE} votes with an id each, in a pipeline", PIPE, xadds(PIPE), b"-0\r\n", 2 * PIPE
+            f"resp-{PIPE}", f"{PIPE} votes with an id each, together", PIPE, xadds(PIPE), b"-0\r\n", "resp", 2 * PIPE
         ),
-        Workload("redis", "Redis: INCR, and WAIT 1", 1, incrs(1), b"\r\n:", lines=2),
-        Workload(f"redis-{PIPE}", f"Redis: {PIPE} INCR, and WAIT 1", PIPE, incrs(PIPE), b"\r\n:", lines=PIPE + 1),
+        Workload("redis", "Redis: INCR, and WAIT 1", 1, incrs(1), b"\r\n:", "resp", lines=2),
+        Workload(f"redis-{PIPE}", f"Redis: {PIPE} INCR, and WAIT 1", PIPE, incrs(PIPE), b"\r\n:", "resp", PIPE + 1),
         Workload("stock-vote", "PySyncObj as shipped, nothing on disk: as vote", 1, one_vote, b'"applied":1'),
         Workload("once", f"{BULK:,} votes a request under one idempotency key", BULK, bulk_once, b'"applied":1000'),
         Workload("ids", f"{BULK:,} votes a request, an id on every vote", BULK, bulk_ids, b'"applied":1000'),
@@ -127,6 +143,15 @@ WORKLOADS = {
         ),
         Workload("hget", "HGET of one option", 0, hash_read(b"HGET", b"o0"), b"\r\n", 2),
         Workload("etcd-put", "etcd: put of a new key over its JSON gateway", 1, etcd_put, b'"revision"'),
+        Workload(
+            "etcd-grpc",
+            "etcd: put of a new key by gRPC",
+            1,
+            etcd_grpc_put,
+            protocol="grpc",
+            path=b"/etcdserverpb.KV/Put",
+        ),
+        Workload("nats", "NATS: a counter's increment with the id of a message", 1, nats_increment, b'"val":', "nats"),
         Workload("etcd-read", "etcd: linearizable read over its JSON gateway", 0, etcd_read, b'"revision"'),
     ]
 }
