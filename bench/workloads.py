@@ -138,10 +138,10 @@ WORKLOADS = {
         Workload("weak", "a weak read of a poll", 0, read("weak"), b'"results"'),
         Workload("none", "a read of a poll from the node's own state", 0, read("none"), b'"results"'),
         *(
-            Workload(f"hgetall-{n}", f"HGETALL of {n:,} options", 0, hash_read(b"HGETALL"), b"\r\n", 4 * n + 1)
+            Workload(f"hgetall-{n}", f"HGETALL of {n:,} options", 0, hash_read(b"HGETALL"), b"\r\n", "resp", 4 * n + 1)
             for n in (10, 10_000)
         ),
-        Workload("hget", "HGET of one option", 0, hash_read(b"HGET", b"o0"), b"\r\n", 2),
+        Workload("hget", "HGET of one option", 0, hash_read(b"HGET", b"o0"), b"\r\n", "resp", 2),
         Workload("etcd-put", "etcd: put of a new key over its JSON gateway", 1, etcd_put, b'"revision"'),
         Workload(
             "etcd-grpc",
