@@ -1,0 +1,183 @@
+"""The writer of a node: the kernel writes groups of the log by itself, and the disk thread does all other operations.
+
+What `Writer` promises holds for both together: operations run in the order in which they were given. So while the
+kernel writes, what comes after waits here, and while the thread has something to do, groups of the log go to it, too.
+Where the kernel has no ring for this process, or a write on it failed, the thread does everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from quorate.cluster.raft.storage.ring import SHORT, Ring, RingWrite
+from quorate.cluster.raft.storage.writer import STOP_TIMEOUT_S, WAITING_MAX, ThreadWriter
+from quorate.errors import Overloaded
+
+T = TypeVar("T")
+LOOK_S = 0.05  # the loop may take the result that another thread waits for
+
+_HANGING: list[Ring] = []  # of disks that hang: the kernel may still read what they are to write
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class KernelOperation(Protocol):
+    """An operation that the kernel may do by itself. It can be called as any other."""
+
+    def __call__(self) -> None: ...
+
+    def kernel_writes(self) -> Sequence[RingWrite] | None:
+        """What it writes. None: it has to be called."""
+        ...
+
+    def written(self, took_s: float) -> None:
+        """The kernel has written it."""
+        ...
+
+
+class _UnderWay(NamedTuple):
+    operation: KernelOperation
+    done: Callable[[Any], None]
+    began_s: float
+
+
+class _Ended(NamedTuple):
+    operation: KernelOperation
+    done: Callable[[Any], None]
+    began_s: float
+    result: int  # see `Ring.take`
+    ended_s: float
+
+
+class RingWriter:
+    """Used on a loop, which must be running when it is made; `wait` and `stop` may be called on any thread."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadWriter(self._loop.call_soon_threadsafe, self._loop.call_later, name=name)
+        self._in_thread = 0  # operations whose results were not told yet
+        self._ring: Ring | None = None
+        self._tried = False
+        self._under_way: _UnderWay | None = None
+        self._held: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()  # until the kernel has written
+        self._stopped = False
+        self._lock = threading.Lock()  # `wait` may take a result while the loop would
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether the kernel writes the log by itself."""
+        return self._ring is not None and self._ring.usable
+
+    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        if self._under_way is None and not self._held:
+            self._begin(operation, done)
+        elif len(self._held) < WAITING_MAX:
+            self._held.append((operation, done))
+        else:
+            raise Overloaded(f"{WAITING_MAX} disk operations are waiting already")
+
+    def _begin(self, operation: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        if not self._in_thread and isinstance(operation, KernelOperation) and self._begin_in_kernel(operation, done):
+            return
+
+        def told(result: Any) -> None:
+            self._in_thread -= 1
+            done(result)
+
+        self._thread.run(operation, told)
+        self._in_thread += 1
+
+    def _begin_in_kernel(self, operation: KernelOperation, done: Callable[[Any], None]) -> bool:
+        if not self._tried:
+            self._tried = True
+            self._open_ring()
+        ring = self._ring
+        if ring is None or not ring.usable or (writes := operation.kernel_writes()) is None:
+            return False
+        try:
+            ring.begin(writes)
+        except OSError as error:
+            ring.usable = False
+            log.warning("the kernel does not take writes of the log any more (%s): the disk thread makes them", error)
+            return False
+        self._under_way = _UnderWay(operation, done, perf_counter())
+        return True
+
+    def _open_ring(self) -> None:
+        try:
+            self._ring = Ring()
+        except OSError as error:
+            log.debug("the disk thread writes the log: there is no io_uring here (%s)", error)
+        else:
+            self._loop.add_reader(self._ring.eventfd, self._on_written)
+
+    def _on_written(self) -> None:
+        ended = self._take()
+        if ended is not None:
+            self._tell(ended)
+
+    def _take(self) -> _Ended | None:
+        """What the kernel has ended, for `_tell`."""
+        with self._lock:
+            if self._ring is None or self._under_way is None or (result := self._ring.take()) is None:
+                return None
+            ended, self._under_way = _Ended(*self._under_way, result, perf_counter()), None
+        return ended
+
+    def _tell(self, ended: _Ended) -> None:
+        """On the loop. Then what waited for this can begin."""
+        if ended.result == SHORT:  # the thread writes it all again, and says what is wrong with the disk
+            self._begin(ended.operation, ended.done)
+        elif ended.result:
+            ended.done(OSError(ended.result, os.strerror(ended.result)))
+        else:
+            ended.operation.written(ended.ended_s - ended.began_s)
+            ended.done(None)
+        while self._held and self._under_way is None and not self._stopped:
+            self._begin(*self._held.popleft())
+
+    def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
+        until_s = monotonic() + timeout_s
+        self._settle(until_s)
+        return self._thread.wait(operation, timeout_s=max(0.0, until_s - monotonic()))
+
+    def _settle(self, until_s: float) -> None:
+        """Block until the kernel has written. Raises TimeoutError."""
+        while (ring := self._ring) is not None and self._under_way is not None:
+            if monotonic() > until_s:
+                raise TimeoutError("the disk did not finish in time")
+            select.select([ring.eventfd], [], [], LOOK_S)
+            if (ended := self._take()) is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits for the result
+                    self._loop.call_soon_threadsafe(self._tell, ended)
+
+    def stop(self) -> None:
+        self._stopped = True
+        with contextlib.suppress(TimeoutError):
+            self._settle(monotonic() + STOP_TIMEOUT_S)
+        self._thread.stop()
+        try:
+            self._loop.call_soon_threadsafe(self._close_ring)
+        except RuntimeError:
+            self._close_ring()
+
+    def _close_ring(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is None:
+            return
+        if not self._loop.is_closed():
+            self._loop.remove_reader(ring.eventfd)
+        if self._under_way is None:
+            ring.close()
+        else:
+            _HANGING.append(ring)
