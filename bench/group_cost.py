@@ -1,4 +1,4 @@
-"""Counts what one group of votes costs three nodes: system calls, of the leader and of a follower, and CPU time.
+"""Counts what one group of votes costs three nodes: CPU time, and system calls of the leader and of all nodes.
 
     python -m bench.group_cost [--clients 1,32,256] [--seconds 3] [--calls 12] [--door http]
 
@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,47 +62,44 @@ class Counting:
             if self._strace.poll() is not None:
                 raise SystemExit("strace could not attach to a node: it may need root, or kernel.yama.ptrace_scope=0")
 
-    def stop(self) -> tuple[int, dict[str, int]]:
-        """How many groups came meanwhile, and the calls by name."""
+    def stop(self) -> Counter[str]:
+        """The calls by name, a group."""
         self._strace.send_signal(signal.SIGINT)
         self._strace.wait(STRACE_S)
-        groups = entries(self._node) - self._before
-        calls = {}
+        groups = max(entries(self._node) - self._before, 1)
+        calls: Counter[str] = Counter()
         for line in self._table.read_text().splitlines():
             words = line.split()
             if len(words) == 2 and words[0].isdigit() and words[1] != "total":
-                calls[words[1]] = int(words[0])
-        return groups, calls
+                calls[words[1]] = int(words[0]) / groups  # type: ignore[assignment]  # Counters may count parts
+        return calls
 
 
 def calls_of_a_group(
     cluster: FreshCluster, system: System, workload: str, clients: int, seconds: float, folder: Path
-) -> dict[str, tuple[int, dict[str, int]]]:
+) -> dict[str, Counter[str]]:
     leader = cluster.leader()
-    nodes = {"leader": leader, "follower": cluster.followers()[0]}
     command = [sys.executable, "-m", "bench.load", workload, *system.urls, "--clients", str(clients)]
     command += ["--warm-up", str(WARM_UP_S), "--seconds", str(seconds + STRACE_S)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as load:
         assert load.stdout is not None
         load.stdout.readline()  # the warm-up is over
-        counting = {role: Counting(node, folder / f"{role}-{clients}") for role, node in nodes.items()}
+        counting = {node.id: Counting(node, folder / f"{node.id}-{clients}") for node in cluster.nodes}
         with contextlib.suppress(subprocess.TimeoutExpired):
             load.wait(seconds)
-        counted = {role: each.stop() for role, each in counting.items()}
+        counted = {id: each.stop() for id, each in counting.items()}
         load.kill()
-    return counted
+    everywhere: Counter[str] = Counter()
+    for calls in counted.values():
+        everywhere.update(calls)
+    return {"leader": counted[leader.id], "all nodes": everywhere}
 
 
-def print_table(counted: dict[str, tuple[int, dict[str, int]]], shown: int) -> None:
-    totals = {role: sum(calls.values()) / max(groups, 1) for role, (groups, calls) in counted.items()}
-    print(f"  {'calls a group':16}" + "".join(f"{role:>12}" for role in counted))
-    names = {name for _, calls in counted.values() for name in calls}
-    rates = {
-        name: {role: calls.get(name, 0) / max(groups, 1) for role, (groups, calls) in counted.items()} for name in names
-    }
-    for name in sorted(names, key=lambda name: -sum(rates[name].values()))[:shown]:
-        print(f"  {name:16}" + "".join(f"{rates[name][role]:12.2f}" for role in counted))
-    print(f"  {'all':16}" + "".join(f"{totals[role]:12.2f}" for role in counted), flush=True)
+def print_table(counted: dict[str, Counter[str]], shown: int) -> None:
+    print(f"  {'calls a group':16}" + "".join(f"{whose:>12}" for whose in counted))
+    for name, _ in counted["all nodes"].most_common(shown):
+        print(f"  {name:16}" + "".join(f"{calls[name]:12.2f}" for calls in counted.values()))
+    print(f"  {'all':16}" + "".join(f"{calls.total():12.2f}" for calls in counted.values()), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
         resp = args.door == "resp"
         cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}, resp=resp))
+        cluster.nodes.sort(key=NodeProcess.leads)  # so the first clients are at followers, in each run
         system, workload = (RespDoors(cluster), "resp") if resp else (cluster, "vote")
         with cluster.client() as client:
             client.create_poll("bench", ["happy", "sad"])
