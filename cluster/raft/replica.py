@@ -147,7 +147,7 @@ class RaftReplica:
             self._halted = error = in_words(error, self._files.where)
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
             self._fail_open_requests(OutcomeUnknown("this node stopped itself before the outcome was known"))
-            self._check_leadership()
+            self._leadership.note(self.is_leader)
             self._on_halt(error)
 
     def _fail_open_requests(self, error: QuorateError) -> None:
@@ -176,7 +176,8 @@ class RaftReplica:
     def _unless_stopped(self, action: Callable[..., Any], *arguments: Any) -> bool:
         """Make a step of the engine, if this replica has not stopped meanwhile. Returns whether it runs after that."""
         if self._running is not None:
-            self._guard(action, *arguments)
+            with self.transport.flushes:
+                self._guard(action, *arguments)
         return self._running is not None
 
     def _log_synced(self) -> None:
@@ -193,7 +194,7 @@ class RaftReplica:
         self._role = running.engine.role
         self._clocks.tick(leads=self._role == LEADER, voters=running.engine.voters)
         running.tick_membership()
-        self._check_leadership()
+        self._leadership.note(self.is_leader)
         running.tick_watches()
         self._announcer.note(running.engine)
         running.compaction.compact_if_due()
@@ -204,11 +205,8 @@ class RaftReplica:
             self._ticker.soon()
         if engine.role != self._role:  # a new leader asks for the clocks of others before it proposes anything
             self._tick()
-        self._check_leadership()
-        self._announcer.note(engine)
-
-    def _check_leadership(self) -> None:
         self._leadership.note(self.is_leader)
+        self._announcer.note(engine)
 
     def _leadership_changed(self, leads: bool) -> None:
         if self._opened is not None:
@@ -263,7 +261,8 @@ class RaftReplica:
     def received(self, peer: str, message: messages.Message) -> None:
         if (running := self._running) is not None:
             self._guard(running.receive, peer, message)
-            self._ticker.soon()
+            if running.engine.has_work():  # proposals wait for the others of this turn; what came does not
+                self._unless_stopped(self._step)
 
     # ---- for the rest of the node, see `Replica` --------------------------------------------------------------------
 
@@ -300,7 +299,7 @@ class RaftReplica:
         return self._clocks.now_ms(self.state.time_ms, self.clock.now_ms)
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:
-        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Applied] = (self._ticker.loop or asyncio.get_running_loop()).create_future()
         running = self._running
         if running is None:
             answer.set_exception(NotReady("this node is starting or stopping"))

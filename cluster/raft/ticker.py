@@ -22,13 +22,13 @@ class Ticker:
         tick_s: float = TICK_S,
     ) -> None:
         self._tick, self._step, self._run, self._tick_s = tick, step, run, tick_s
-        self._loop: asyncio.AbstractEventLoop | None = None  # since it was started
+        self.loop: asyncio.AbstractEventLoop | None = None  # since it was started
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Tick now, and again and again."""
-        self._loop = loop = self._loop or asyncio.get_running_loop()
+        self.loop = loop = self.loop or asyncio.get_running_loop()
         if self._run(self._tick):
             self._timer = loop.call_later(self._tick_s, self.start)
 
@@ -40,7 +40,7 @@ class Ticker:
         """Something has happened."""
         if not self._scheduled:
             self._scheduled = True
-            (self._loop or asyncio.get_running_loop()).call_soon(self._make_step)
+            (self.loop or asyncio.get_running_loop()).call_soon(self._make_step)
 
     def _make_step(self) -> None:
         self._scheduled = False

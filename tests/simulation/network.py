@@ -8,6 +8,7 @@ for a batch that was refused for sure must not come a second time and be counted
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,7 @@ class SimTransport:
         self.connection: dict[str, int] = {}  # peer -> serial number of the connection
         self.handlers: dict[str, PeerHandler] = {}
         self.refusals = 0
+        self.flushes = contextlib.nullcontext()
         self.refused_by: dict[str, str] = {}  # the peers that refused this node, and why
         self._serial = 0
         self._calls: dict[asyncio.Future[bytes], str] = {}

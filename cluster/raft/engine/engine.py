@@ -86,15 +86,19 @@ class Engine(Replication):
         Of three nodes, for example, the second copy of an entry commits nothing: the first one has.
         """
         self._send_proposals()
-        if (
+        if self.has_work():
+            return self.tick()
+        self.journal.flush()
+        return False
+
+    def has_work(self) -> bool:
+        """Whether a tick finds something to do."""
+        return (
             self.applied_index < self.commit_index
             or self.may_commit()
             or self._election_granted
             or self._standing() != self._ticked_as
-        ):
-            return self.tick()
-        self.journal.flush()
-        return False
+        )
 
     def _standing(self) -> tuple[int, int, str | None]:
         return self.role, self.term_now, self.leader_id

@@ -97,17 +97,19 @@ class Calls:
         if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
             raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
         id = next(self._ids)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        loop = connection.loop
+        answer: asyncio.Future[bytes] = loop.create_future()
         self._open[id] = (connection, answer)
         self._made[kind] += 1
         try:
             if not connection.send(CALLS, _encode(_Call(id, kind, body))):
                 raise NoLeader(f"there is no connection to {peer} now")
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
             late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
-            raise OutcomeUnknown(late) from None
+            timer = loop.call_later(timeout_s, self._end, [id], late)
+            try:
+                return await answer
+            finally:
+                timer.cancel()
         finally:
             self._open.pop(id, None)
             self._made[kind] -= 1
@@ -157,7 +159,7 @@ class Calls:
         if too_many or connection.backlog > CALL_BACKLOG_BYTES:
             self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(connection, call))
+        task = connection.loop.create_task(self._answer(connection, call))
         self._serving.add(task)
         self._served[lane] += 1
         self._served_bytes[peer] += size

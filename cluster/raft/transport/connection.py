@@ -11,6 +11,7 @@ import asyncio
 from typing import NamedTuple, Protocol, cast
 
 from quorate.cluster.raft.messages import MALFORMED
+from quorate.cluster.raft.transport.flushes import Flushes
 from quorate.cluster.raft.transport.frames import IncomingFrames, OutgoingFrames
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
@@ -53,6 +54,7 @@ class ConnectionOwner(Protocol):
 
     node_id: str
     credentials: Credentials
+    flushes: Flushes
 
     def introduction(self) -> Introduction: ...
 
@@ -90,7 +92,7 @@ class PeerConnection(asyncio.Protocol):
         self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False, turn: int = 0
     ) -> None:
         self._owner, self.target, self._only_asks = owner, target, only_asks
-        self._loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
+        self.loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
         self._tls: TlsLayer | None = None
         credentials = owner.credentials
         self._may_be_tls = target is None and credentials.tls is not None  # the other end's first byte tells
@@ -136,7 +138,7 @@ class PeerConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peername = transport.get_extra_info("peername")
         self.host = str(peername[0] if peername else "")
-        self.heard_s = self.sent_s = self._loop.time()
+        self.heard_s = self.sent_s = self.loop.time()
         if self._early_close_reason is not None:
             self.close(self._early_close_reason)
             return
@@ -182,11 +184,8 @@ class PeerConnection(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that wait to be sent."""
-        return (
-            self._outgoing.bytes
-            + self._frames_out.bytes
-            + (self._transport.get_write_buffer_size() if self._transport else 0)
-        )
+        buffered = self._transport.get_write_buffer_size() if self._transport else 0
+        return self._outgoing.bytes + self._frames_out.bytes + buffered
 
     @property
     def _full(self) -> bool:
@@ -216,15 +215,15 @@ class PeerConnection(asyncio.Protocol):
         self._write(self._handshake.cipher.seal(part))
 
     def _write(self, frame: bytes) -> None:
-        """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
+        """Collect the frames that leave together, for one system call."""
         if not self._frames_out.bytes:
-            self._loop.call_soon(self._flush)
+            self._owner.flushes.add(self.loop, self._flush)
         self.bytes_out += self._frames_out.add(frame)
 
     def _flush(self) -> None:
         data = self._frames_out.take()
         if self._transport is not None and data:
-            self.sent_s = self._loop.time()
+            self.sent_s = self.loop.time()
             self._transport.write(data if self._tls is None else self._tls.seal(data))
             self._pump()
 
@@ -238,7 +237,7 @@ class PeerConnection(asyncio.Protocol):
     # ---- receiving --------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = self._loop.time()
+        self.heard_s = self.loop.time()
         self.bytes_in += len(data)
         if self.refusing and self.peer is None:
             return
@@ -397,4 +396,4 @@ class PeerConnection(asyncio.Protocol):
     def _close_later(self, why: str) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self._loop.call_later(HANDSHAKE_S, self.close, why)
+        self._deadline = self.loop.call_later(HANDSHAKE_S, self.close, why)

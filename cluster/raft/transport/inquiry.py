@@ -12,6 +12,7 @@ import ipaddress
 import socket
 
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
+from quorate.cluster.raft.transport.flushes import Flushes
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.host_port import read_host_port
@@ -74,7 +75,7 @@ class _Asker:
     """The owner of a connection that only asks, see `ConnectionOwner`."""
 
     def __init__(self, node_id: str, credentials: Credentials) -> None:
-        self.node_id, self.credentials = node_id, credentials
+        self.node_id, self.credentials, self.flushes = node_id, credentials, Flushes()
         self.answer: asyncio.Future[Introduction] = asyncio.get_running_loop().create_future()
         self.answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
 

@@ -17,6 +17,7 @@ from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
 from quorate.cluster.raft.transport.dialling import Dialling
+from quorate.cluster.raft.transport.flushes import Flushes
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
@@ -72,7 +73,7 @@ class PeerTransport:
     """Runs on the node's loop. `start` listens and dials, `stop` closes everything. The newest connection counts."""
 
     def __init__(self, node_id: str, listener: Listener, credentials: Credentials) -> None:
-        self.node_id, self.credentials = node_id, credentials
+        self.node_id, self.credentials, self.flushes = node_id, credentials, Flushes()
         self._certificates: dict[str, str] = {}  # peer -> fingerprint of the one that it showed last
         self._turns: Counter[str] = Counter()  # peer -> which way to prove itself this node dials it with
         self._listener = listener
