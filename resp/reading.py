@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
+from quorate.cluster.read.kept_tallies import Pieces, SharedResults
 from quorate.cluster.read.reads import Results
 from quorate.doors.bounds import check_poll
 from quorate.errors import Deleted, Invalid, UnknownPoll
@@ -19,7 +20,6 @@ from quorate.vote import normal_form
 from quorate.words import Level
 
 SCANNED, SCANNED_MAX = 10, 10_000  # keys of one SCAN, if it does not say; and at most
-OPTIONS_AT_ONCE = 2_000  # that are encoded before others have their turn: about a millisecond
 KEYS_AT_ONCE = 50  # that are compared with a pattern before others have their turn: some patterns take long
 KNOWN_S = 2.0  # how long a node that has just started is waited for
 SCAN_OPTIONS_MAX = 3
@@ -30,9 +30,7 @@ T = TypeVar("T")
 
 
 async def hgetall(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _tally(session, caller, command[1])
-    head = b"%%%d\r\n" % len(results) if session.protocol == 3 else b"*%d\r\n" % (2 * len(results))
-    return Raw(await _joined(head, (_bulk(name) + _bulk(str(votes)) for name, votes in results.items())))
+    return await _hash(session, caller, command, _pairs_3 if session.protocol == 3 else _pairs_2)
 
 
 async def hget(session: Session, caller: Caller, command: Command) -> Value:
@@ -55,13 +53,11 @@ async def hlen(session: Session, caller: Caller, command: Command) -> Value:
 
 
 async def hkeys(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _tally(session, caller, command[1])
-    return Raw(await _joined(b"*%d\r\n" % len(results), map(_bulk, results)))
+    return await _hash(session, caller, command, _names)
 
 
 async def hvals(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _tally(session, caller, command[1])
-    return Raw(await _joined(b"*%d\r\n" % len(results), (_bulk(str(votes)) for votes in results.values())))
+    return await _hash(session, caller, command, _votes)
 
 
 async def xlen(session: Session, caller: Caller, command: Command) -> Value:
@@ -114,24 +110,44 @@ async def scan(session: Session, caller: Caller, command: Command) -> Value:
     return [str(after), await _keys_of(some if of_type.lower() == b"hash" else [], pattern)]
 
 
-async def _joined(head: bytes, encoded: Iterable[bytes]) -> bytes:
-    """A reply of very many options, which takes the loop long: others have their turn meanwhile."""
-    parts = [head]
-    for number, part in enumerate(encoded, 1):
-        parts.append(part)
-        if not number % OPTIONS_AT_ONCE:
-            await asyncio.sleep(0)
-    return b"".join(parts)
+async def _hash(session: Session, caller: Caller, command: Command, pieces: Pieces) -> Value:
+    """All options of a poll, in one of the forms below; none where there is no such poll.
+
+    All readers of a tally that this node has read itself share its bytes.
+    """
+    results = await _results(session, caller, command[1])
+    found: Mapping[str, int] = {} if results is None else results.results
+    shared = found if isinstance(found, SharedResults) else SharedResults(found)
+    return Raw(await shared.form(pieces))
+
+
+def _pairs_2(results: Mapping[str, int]) -> Iterator[bytes]:
+    yield b"*%d\r\n" % (2 * len(results))
+    yield from _pairs(results)
+
+
+def _pairs_3(results: Mapping[str, int]) -> Iterator[bytes]:
+    yield b"%%%d\r\n" % len(results)
+    yield from _pairs(results)
+
+
+def _pairs(results: Mapping[str, int]) -> Iterator[bytes]:
+    """Redis gives numbers as texts."""
+    return (_bulk(name) + _bulk(str(votes)) for name, votes in results.items())
+
+
+def _names(results: Mapping[str, int]) -> Iterator[bytes]:
+    yield b"*%d\r\n" % len(results)
+    yield from map(_bulk, results)
+
+
+def _votes(results: Mapping[str, int]) -> Iterator[bytes]:
+    yield b"*%d\r\n" % len(results)
+    yield from (_bulk(str(votes)) for votes in results.values())
 
 
 def _bulk(text: str) -> bytes:
     return bulk(text.encode())
-
-
-async def _tally(session: Session, caller: Caller, key: bytes) -> Mapping[str, int]:
-    """Of a poll; without options where there is none. Redis gives the votes as texts."""
-    results = await _results(session, caller, key)
-    return {} if results is None else results.results
 
 
 async def _results(session: Session, caller: Caller, key: bytes) -> Results | None:
@@ -153,12 +169,14 @@ async def _read(session: Session, caller: Caller, key: bytes, read: Callable[...
 
 
 async def _some(session: Session, caller: Caller, command: Command) -> list[Value]:
-    """The votes of some options of a poll; None for those that it has not."""
+    """The votes of some options of a poll; None for those that it has not. The others are not read."""
     names = [normal_form(text_of(name, "option")) for name in command[2:]]
-    results = await _results(session, caller, command[1])
-    if results is None:
-        return [None] * len(names)
-    return [None if (votes := results.results.get(name)) is None else str(votes) for name in names]
+
+    def read(poll_id: str, *, level: Level) -> Coroutine[Any, Any, list[int | None]]:
+        return session.door.reads.votes_of(poll_id, names, level=level)
+
+    found = await _read(session, caller, command[1], read)
+    return [None if votes is None else str(votes) for votes in found or [None] * len(names)]
 
 
 async def _is_there(session: Session, caller: Caller, key: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Tallies of very many options: made in turn with other big work, and one for all who ask meanwhile.
 
 Whoever asks before a tally of that poll is begun is given that one; so its votes are those of a moment after the
-question, and a hundred readers cost one tally and not a hundred. Its JSON is made once, too, when the first needs it.
+question, and a hundred readers cost one tally and not a hundred. It is kept for those who ask later
+(`kept_tallies.py`), until the poll changes.
 """
 
 from __future__ import annotations
@@ -9,32 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-
-import msgspec
 
 from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
+from quorate.cluster.read.kept_tallies import KeptTallies, SharedResults
 from quorate.cluster.replica import Replica
 from quorate.errors import Overloaded
 from quorate.turns import Turns
 
 WAITING_MAX = 100  # tallies, each of another poll
-
-_encode = msgspec.json.Encoder().encode
-
-
-class BigResults(dict[str, int]):
-    """Shared by readers, so nobody changes it."""
-
-    @cached_property
-    def json(self) -> bytes:
-        return _encode(self)
-
-    async def split(self, turns: Turns) -> list[msgspec.Raw]:
-        """In chunks, as they are sent between nodes."""
-        async with turns:
-            return await chunks.split(self, turns.rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +26,7 @@ class BigTally:
     """A poll's results at one version. At `copied_s` they were at most `age_ms` old."""
 
     poll: PollView
-    results: BigResults
-    total: int
+    results: SharedResults
     version: int
     age_ms: int
     copied_s: float
@@ -60,14 +43,24 @@ class _NextTally:
 class BigTallies:
     """Used on the node's loop."""
 
-    def __init__(self, replica: Replica, turns: Turns, age_ms: Callable[[], int], clock: Callable[[], float]) -> None:
-        self._replica, self._turns = replica, turns
+    def __init__(
+        self,
+        replica: Replica,
+        kept: KeptTallies,
+        turns: Turns,
+        age_ms: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._replica, self._kept, self._turns = replica, kept, turns
         self._age_ms, self._clock = age_ms, clock
         self._wanted: dict[str, _NextTally] = {}
 
     async def of(self, find: Callable[[], PollView]) -> BigTally:
         """`find` gives the poll, or raises if it is not there any more. Raises `Overloaded`, too."""
-        poll_id = find().id
+        poll = find()
+        if (results := self._kept.of(poll)) is not None:
+            return BigTally(poll, results, self._replica.state.version, self._age_ms(), self._clock())
+        poll_id = poll.id
         wanted = self._wanted.get(poll_id)
         if wanted is None:
             if len(self._wanted) >= WAITING_MAX:
@@ -86,5 +79,6 @@ class BigTallies:
         async with self._turns:
             self._wanted.pop(poll_id, None)
             poll, version, age_ms, copied_s = find(), self._replica.state.version, self._age_ms(), self._clock()
-            results = BigResults(await chunks.results_of(self._replica.state, poll, self._turns.rest))
-            return BigTally(poll, results, sum(results.values()), version, age_ms, copied_s)
+            kept = self._kept.begin(poll)
+            results = SharedResults(await chunks.results_of(self._replica.state, poll, self._turns.rest))
+            return BigTally(poll, self._kept.keep(kept, results), version, age_ms, copied_s)

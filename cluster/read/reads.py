@@ -22,14 +22,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
-from quorate.cluster.read.big_tallies import BigResults, BigTallies
+from quorate.cluster.read.big_tallies import BigTallies
+from quorate.cluster.read.kept_tallies import KeptTallies, SharedResults
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.read.version_waits import VersionWaits
 from quorate.cluster.replica import Replica
@@ -79,6 +80,7 @@ class _Query(msgspec.Struct, array_like=True):
     level: Level
     min_version: int
     wait_s: float
+    options: list[str] | None = None  # whose votes are asked for; nodes of 0.1.0 pass this over and give all
 
 
 class _ChunkedResults(msgspec.Struct, array_like=True):
@@ -116,7 +118,8 @@ class Reads:
             changes_nothing=True,
         )
         self.staleness = Staleness(replica, self._confirmed_version, clock)
-        self._big = BigTallies(replica, self._turns, lambda: self.staleness.age_ms, clock)
+        self._kept = KeptTallies(replica)
+        self._big = BigTallies(replica, self._kept, self._turns, lambda: self.staleness.age_ms, clock)
 
     async def wait_until_known(self, min_version: int, wait_s: float) -> None:
         """Wait until this node knows all polls and has that version. Raises `NotReady` or `Stale` after `wait_s`."""
@@ -142,6 +145,11 @@ class Reads:
         """A poll's tally. Raises `UnknownPoll`, `NoLeader`, or `Stale` if `min_version` is not reached in `wait_s`."""
         answer: Results = await self._read(_Query("results", poll_id, level, min_version, wait_s))
         return answer
+
+    async def votes_of(self, poll_id: str, options: Sequence[str], *, level: Level = "weak") -> list[int | None]:
+        """The votes of these options; None for those that the poll has not. Raises the same errors as `results`."""
+        answer: Results = await self._read(_Query("results", poll_id, level, 0, 2.0, [*options]))
+        return [answer.results.get(option) for option in options]
 
     async def poll(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
@@ -280,8 +288,9 @@ class Reads:
 
     async def _split(self, tally: Results) -> _ChunkedResults:
         results = tally.results
-        if isinstance(results, BigResults):
-            parts = await results.split(self._turns)
+        if len(results) > chunks.OPTIONS_A_CHUNK:
+            async with self._turns:
+                parts = await chunks.split(results, self._turns.rest)
         else:
             parts = await chunks.split(results, self._turns.rest)
         return _ChunkedResults(msgspec.structs.replace(tally, results={}), parts)
@@ -301,11 +310,16 @@ class Reads:
         poll = self._poll(query.name)
         if query.what == "poll":
             return Versioned(poll, *self._facts(query, began_s))
+        if query.options is not None:
+            some = self._replica.state.results_of(poll.id, query.options) or {}
+            return Results(poll.id, poll.state, some, sum(some.values()), *self._facts(query, began_s))
         if chunks.is_big(poll):
             return await self._big_results(query, began_s)
-        results = self._replica.state.results(poll.id)
-        assert results is not None
-        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(query, began_s))
+        results = self._kept.of(poll) or self._read_small(poll)
+        return Results(poll.id, poll.state, results, results.total, *self._facts(query, began_s))
+
+    def _read_small(self, poll: PollView) -> SharedResults:
+        return self._kept.keep(self._kept.begin(poll), SharedResults(self._replica.state.results(poll.id) or {}))
 
     def _facts(self, query: _Query, began_s: float) -> tuple[int, str, int]:
         """A linearizable read has all that was committed before it began, so it is as old as the read at most."""
@@ -325,7 +339,8 @@ class Reads:
     async def _big_results(self, query: _Query, began_s: float) -> Results:
         tally = await self._big.of(lambda: self._poll(query.name))
         since_s, age_ms = (began_s, 0) if query.level == "linearizable" else (tally.copied_s, tally.age_ms)
-        made = Results(tally.poll.id, tally.poll.state, tally.results, tally.total, tally.version, query.level, age_ms)
+        results = tally.results
+        made = Results(tally.poll.id, tally.poll.state, results, results.total, tally.version, query.level, age_ms)
         return self._older(made, since_s)
 
     async def _known(self, deadline_s: float) -> None:

@@ -6,7 +6,8 @@ from functools import partial
 
 import msgspec
 
-from quorate.cluster.read.big_tallies import BigResults
+from quorate.cluster.read import chunks
+from quorate.cluster.read.kept_tallies import SharedResults
 from quorate.cluster.read.reads import Results
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
@@ -28,12 +29,13 @@ async def results(api: Api, request: Request, poll_id: str) -> Reply | InTurn:
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
     tally = await within(api, request.caller, consistency, read)
-    if isinstance(tally.results, BigResults):
-        return InTurn(partial(_big_reply, tally, tally.results))
-    return reply(tally, version=tally.version)
+    if not isinstance(tally.results, SharedResults):
+        return reply(tally, version=tally.version)
+    make = partial(_shared_reply, tally, tally.results)
+    return InTurn(make) if len(tally.results) > chunks.OPTIONS_A_CHUNK else make()
 
 
-def _big_reply(tally: Results, results: BigResults) -> Reply:
+def _shared_reply(tally: Results, results: SharedResults) -> Reply:
     """As `reply`, with the JSON of the results that all readers of this tally share."""
     before, after = encode(msgspec.structs.replace(tally, results={})).split(b'"results":{}', 1)
     return Reply(200, b"".join((before, b'"results":', results.json, after, b"\n")), JSON, tally.version)

@@ -10,7 +10,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.fsm import PollView, StateMachine
-from quorate.cluster.read import big_tallies, chunks, version_waits
+from quorate.cluster.read import big_tallies, chunks, kept_tallies, version_waits
 from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results, Versioned
 from quorate.cluster.submit.choices import count_choices
@@ -214,6 +214,7 @@ async def with_big_polls(leader: LocalReplica, *names: str) -> None:
 async def test_more_big_tallies_than_can_be_made_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     monkeypatch.setattr(big_tallies, "WAITING_MAX", 2)
+    monkeypatch.setattr(kept_tallies, "POLLS_MAX", 0)
     leader, _, _ = await pair()
     await with_big_polls(leader, "b1", "b2", "b3")
     reads = Reads(leader)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from quorate.cluster.fsm import StateMachine
+from quorate.resp import reading
 from tests.support.resp_client import xadd
 from tests.support.resp_node import running
 
@@ -21,3 +28,35 @@ def test_reads_tell_of_a_poll_what_is_there_and_of_anything_else_nothing() -> No
         }
     tally = [["happy", "1", "sad", "0"], "1", ["0", None], 1, 2, ["happy", "sad"], ["1", "0"], 1, 1, "hash"]
     assert [tally, tally, EMPTY, EMPTY, EMPTY] == list(answers.values())
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_poll_is_encoded_once_a_change_and_not_once_a_reader(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    pairs = reading._pairs
+
+    def noted(results: Mapping[str, int]) -> Iterator[bytes]:
+        encoded.append(sum(results.values()))
+        return pairs(results)
+
+    monkeypatch.setattr(reading, "_pairs", noted)
+    with running() as node, contextlib.ExitStack() as clients:
+        node.create()
+        readers = [clients.enter_context(node.connect()) for _ in range(3)]
+        for votes in (0, 1):
+            for client in readers:
+                client.ask("HELLO", protocol)
+                assert str(votes) in str(client.ask("HGETALL", "poll:mood"))
+            node.http.vote(option="happy")
+    assert [0, 1] == encoded
+
+
+def test_one_option_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StateMachine, "results", None)
+    with running() as node, node.connect() as client:
+        node.create()
+        assert ["0", ["0", None], 1] == [
+            client.ask("HGET", "poll:mood", "sad"),
+            client.ask("HMGET", "poll:mood", "happy", "angry"),
+            client.ask("HEXISTS", "poll:mood", "sad"),
+        ]

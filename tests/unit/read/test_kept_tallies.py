@@ -1,0 +1,183 @@
+"""Tallies are made and encoded once a change, and no reader is given an older one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import ChangePoll, CreatePoll, DeletePoll, SetPollState, State
+from quorate.cluster.read import chunks, kept_tallies
+from quorate.cluster.read.kept_tallies import SharedResults
+from quorate.cluster.read.reads import Reads
+from quorate.cluster.submit.choices import count_choices
+from quorate.cluster.submit.submitter import Submitter
+from quorate.errors import QuorateError
+from quorate.vote import Vote
+from tests.support.local_replica import LocalReplica
+from tests.support.on_loop import on_loop
+
+POLLS = ("few", "others", "big")
+STEPS = 300
+
+
+async def node() -> tuple[LocalReplica, Reads, Submitter]:
+    """It leads itself. Two polls have the option "shared"."""
+    replica = LocalReplica("n1")
+    submitter = Submitter(replica)
+    for poll, options in {
+        "few": ["a", "shared"],
+        "others": ["b", "shared"],
+        "big": [f"o{n}" for n in range(9)],
+    }.items():
+        await submitter.create_poll(CreatePoll(poll, "", options, "open", None, False), timeout_s=5)
+    return replica, Reads(replica), submitter
+
+
+def counted(replica: LocalReplica, monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """What it is called with."""
+    calls, real = [], getattr(type(replica.state), name)
+
+    def called(self: Any, *given: Any) -> Any:
+        calls.append(given[0])
+        return real(self, *given)
+
+    monkeypatch.setattr(type(replica.state), name, called)
+    return calls
+
+
+@on_loop
+async def test_readers_of_one_version_share_a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica, reads, submitter = await node()
+    made = counted(replica, monkeypatch, "results")
+    first, second = [await reads.results("few") for _ in range(2)]
+    assert first.results is second.results
+    await submitter.cast([Vote("b")], timeout_s=5)  # of another poll
+    third = await reads.results("few")
+    assert ["few"] == made
+    assert (third.results, second.version + 1) == (first.results, third.version)
+    await submitter.cast([Vote("shared")], timeout_s=5)
+    assert {"a": 0, "shared": 1} == (await reads.results("few")).results
+    assert ["few", "few"] == made
+
+
+@on_loop
+async def test_a_big_tally_is_shared_too_and_not_if_votes_came_while_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    replica, reads, submitter = await node()
+    made = counted(replica, monkeypatch, "columns")
+    first = asyncio.ensure_future(reads.results("big"))
+    while not made:
+        await asyncio.sleep(0)
+    await submitter.cast([Vote("o8")], timeout_s=5)
+    assert 0 == (await first).total
+    second, third = [await reads.results("big") for _ in range(2)]
+    assert (1, 2) == (second.total, len(made))
+    assert second.results is third.results
+
+
+@on_loop
+async def test_some_options_are_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    replica, reads, submitter = await node()
+    await submitter.cast([Vote("o7"), Vote("o7")], timeout_s=5)
+    made = counted(replica, monkeypatch, "results") + counted(replica, monkeypatch, "columns")
+    some = counted(replica, monkeypatch, "results_of")
+    assert [2, None, 0] == await reads.votes_of("big", ["o7", "nothing", "o1"])
+    assert ([], ["big"]) == (made, some)
+
+
+@on_loop
+async def test_each_form_is_made_once_for_all_who_ask() -> None:
+    made: list[int] = []
+
+    def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
+        made.append(len(results))
+        return (b"%b=%d " % (name.encode(), votes) for name, votes in results.items())
+
+    shared = SharedResults({"a": 1, "b": 2})
+    forms = [*await asyncio.gather(*(shared.form(pieces) for _ in range(3))), await shared.form(pieces)]
+    assert [b"a=1 b=2 "] * 4 == forms
+    assert [2] == made
+    assert 1 == len({id(form) for form in forms})
+
+
+@on_loop
+async def test_one_reader_that_leaves_leaves_the_form_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
+    shared = SharedResults(dict.fromkeys("abc", 0))
+
+    def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
+        return (name.encode() for name in results)
+
+    one, other = [asyncio.ensure_future(shared.form(pieces)) for _ in range(2)]
+    await asyncio.sleep(0)
+    one.cancel()
+    assert b"abc" == await other
+
+
+@on_loop
+async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, reads, _ = await node()
+    for most, left in ((2, ["others", "big"]), (1, ["big"]), (0, [])):
+        monkeypatch.setattr(kept_tallies, "POLLS_MAX", most)
+        for poll in POLLS:
+            await reads.results(poll)
+        assert left == list(reads._kept._kept)
+    monkeypatch.setattr(kept_tallies, "POLLS_MAX", 9)
+    monkeypatch.setattr(kept_tallies, "OPTIONS_MAX", 4)
+    for poll in POLLS:
+        await reads.results(poll)
+    assert ["big"] == list(reads._kept._kept), "one may be kept however big it is"
+
+
+@on_loop
+async def test_a_state_that_changed_without_a_word_is_read_anew() -> None:
+    replica, reads, _ = await node()
+    assert 0 == (await reads.results("few")).total
+    choices, sums = await count_choices([Vote("a")])
+    vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    replica.state.apply(entry.encode_entry(0, [vote]))
+    assert 1 == (await reads.results("few")).total
+
+
+@pytest.mark.parametrize("seed", range(4))
+@on_loop
+async def test_a_read_shows_what_the_state_has(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens between two reads: votes that name a poll and that name none, new options, states, deletions."""
+    print(f"seed {seed}")
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 4)
+    chance = random.Random(seed)
+    replica, reads, submitter = await node()
+    replica.state.raise_level(entry.encode_raise(1))
+
+    def step(poll: str) -> Coroutine[Any, Any, Any]:
+        options = list(replica.state.results(poll) or ["a"])
+        kind = chance.randrange(20)
+        if kind < 14:
+            return submitter.cast([Vote(chance.choice(options), poll=chance.choice([poll, None]))], timeout_s=5)
+        if kind < 18:
+            state: State = chance.choice(["open", "open", "closed", "archived"])
+            return submitter.command(SetPollState(poll, state), timeout_s=5)
+        if kind == 18:
+            return submitter.command(ChangePoll(poll, None, [f"new {len(options)}"], False, None), timeout_s=5)
+        if replica.state.poll(poll) is None:
+            return submitter.create_poll(CreatePoll(poll, "", ["a", "shared"], "open", None, False), timeout_s=5)
+        return submitter.command(DeletePoll(poll, None), timeout_s=5)
+
+    for _ in range(STEPS):
+        with contextlib.suppress(QuorateError):
+            await step(chance.choice(POLLS))
+        for poll in POLLS:
+            state = replica.state
+            if state.poll(poll) is not None and chance.random() < 0.5:
+                shown = await reads.results(poll)
+                assert state.results(poll) == shown.results
+                assert (state.version, sum(shown.results.values())) == (shown.version, shown.total)
