@@ -210,6 +210,25 @@ async def with_big_polls(leader: LocalReplica, *names: str) -> None:
         await Submitter(leader).create_poll(big, timeout_s=5)
 
 
+@pytest.mark.parametrize("of_the_leader", ["now", "0.1.0"])
+@on_loop
+async def test_a_follower_asks_the_leader_for_some_options(of_the_leader: str) -> None:
+    """A leader of 0.1.0 gives all of them."""
+    leader, _, reads = await pair()
+    await Submitter(leader).create_poll(CreatePoll("few", "", ["a", "b", "c"], "open", None, False), timeout_s=5)
+    await Submitter(leader).cast([Vote("b")], timeout_s=5)
+    serve, answers = leader.handlers["read"], []
+
+    async def answered(peer: str, request: bytes) -> bytes:
+        asked = msgspec.msgpack.decode(request)
+        answers.append(await serve(peer, msgspec.msgpack.encode(asked[:5]) if of_the_leader == "0.1.0" else request))
+        return answers[-1]
+
+    leader.handlers["read"] = answered
+    assert [1, None] == await reads.votes_of("few", ["b", "nothing"])
+    assert [of_the_leader == "0.1.0"] == [b"\xa1c" in answer for answer in answers]
+
+
 @on_loop
 async def test_more_big_tallies_than_can_be_made_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
