@@ -56,7 +56,7 @@ class SharedResults(dict[str, int]):
 
 
 @dataclass(slots=True)
-class Kept:
+class KeptTally:
     """A tally of the present version. `results` is None while it is made."""
 
     poll: PollView
@@ -68,7 +68,7 @@ class KeptTallies:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._kept: dict[str, Kept] = {}  # by poll, the one that was begun first in front
+        self._kept: dict[str, KeptTally] = {}  # by poll, the one that was begun first in front
         self._version = 0  # of which these are
         replica.on_applied(self._drop_changed)
 
@@ -78,14 +78,14 @@ class KeptTallies:
         kept = self._kept.get(poll.id)
         return kept.results if kept is not None and kept.poll is poll else None
 
-    def begin(self, poll: PollView) -> Kept:
+    def begin(self, poll: PollView) -> KeptTally:
         """Its results are read now, and may be put together later."""
         self._drop_unknown()
         self._kept.pop(poll.id, None)
-        kept = self._kept[poll.id] = Kept(poll)
+        kept = self._kept[poll.id] = KeptTally(poll)
         return kept
 
-    def keep(self, kept: Kept, results: SharedResults) -> SharedResults:
+    def keep(self, kept: KeptTally, results: SharedResults) -> SharedResults:
         """The results are complete. They are kept if the poll has not changed since they were begun."""
         kept.results = results
         while len(self._kept) > POLLS_MAX or (len(self._kept) > 1 and self._options > OPTIONS_MAX):
@@ -112,6 +112,6 @@ class KeptTallies:
             self._kept = {poll_id: kept for poll_id, kept in self._kept.items() if _has_none(kept, applied.options)}
 
 
-def _has_none(kept: Kept, options: Collection[str]) -> bool:
+def _has_none(kept: KeptTally, options: Collection[str]) -> bool:
     """Whether none of the options is one of this tally."""
     return kept.results is not None and kept.results.keys().isdisjoint(options)
