@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -48,3 +50,25 @@ def test_the_same_seed_gives_the_same_history_to_the_message() -> None:
     verdict = history(7)
     assert verdict == history(7)
     assert min(verdict.shares.get(share, 0) for share in range(3)) > 10, "votes came in all shares of the dedup window"
+
+
+def test_the_same_seed_gives_the_same_history_in_every_process() -> None:
+    """A worker's process finds a failure, and another one shows it again. Sets of texts have another order there."""
+    program = (
+        "import logging; logging.disable()\n"
+        "from tests.simulation.history import history\n"
+        "for seed in (1, 4):\n"  # the second one is of whole nodes
+        "    it = history(seed)\n"
+        "    print(it.messages, it.acknowledged, it.unknown, it.terms, it.digest, it.broken)"
+    )
+    verdicts = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            timeout=60,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert 1 == len(verdicts)

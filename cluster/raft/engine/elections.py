@@ -18,7 +18,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
-from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf, raft_node
+from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf, raft_node, raft_nodes
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.crash_points import crash_point
 from quorate.errors import Halted
@@ -82,7 +82,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         # reads them. The fields of SyncObj that come from the journal are set after it, or it would overwrite them.
         super().__init__(
             raft_node(node_id),
-            [raft_node(peer) for peer in voters if peer != node_id],
+            raft_nodes(peer for peer in voters if peer != node_id),
             SyncObjConf(
                 autoTick=False,
                 dynamicMembershipChange=False,  # the engine changes the members, see `Engine.set_members`
@@ -202,7 +202,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         partition then deposes a healthy leader (test_disruptive: 20 of 20).
         """
         self.belief.tick(monotonic_s())
-        alone = self.voters() == {self.node_id}  # no other node can lead, so there is no leader to wait for
+        alone = self.is_voter and not self._SyncObj__otherNodes  # no other can lead: there is no leader to wait for
         if self.disk_hangs() and not alone:
             self._step_down()
             return

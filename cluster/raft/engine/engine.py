@@ -22,7 +22,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER, EngineParts
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS, NO_OP, REGULAR, Replication
-from quorate.cluster.raft.engine.stock import raft_node
+from quorate.cluster.raft.engine.stock import raft_node, raft_nodes
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES
 from quorate.crash_points import crash_point
@@ -351,8 +351,8 @@ class Engine(Replication):
         """Use these members from now on: a membership entry counts as soon as it is appended (Raft thesis 4.1)."""
         voters, learners = set(voters), set(learners)
         self.is_voter = self.node_id in voters
-        self._SyncObj__otherNodes = {raft_node(peer) for peer in voters - {self.node_id}}
-        self._SyncObj__readonlyNodes = {raft_node(peer) for peer in learners - {self.node_id}}
+        self._SyncObj__otherNodes = raft_nodes(voters - {self.node_id})
+        self._SyncObj__readonlyNodes = raft_nodes(learners - {self.node_id})
         for table, start in (
             (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
             (self._SyncObj__raftMatchIndex, 0),

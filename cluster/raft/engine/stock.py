@@ -14,7 +14,7 @@ import hashlib
 import inspect
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pysyncobj import SyncObj, SyncObjConf, syncobj
@@ -25,11 +25,11 @@ from pysyncobj.version import VERSION
 # Importing pysyncobj 0.3.17 replaces socket.inet_ntop for the whole process by one that fails (win_inet_pton.py 84).
 socket.inet_ntop = _socket.inet_ntop
 
-__all__ = ["RaftNode", "SyncObj", "SyncObjConf", "Transport", "check", "raft_node", "syncobj"]
+__all__ = ["RaftNode", "SyncObj", "SyncObjConf", "Transport", "check", "raft_node", "raft_nodes", "syncobj"]
 
 
 class RaftNode(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
-    """A node in PySyncObj's sets. Its hash, and so the order of sending, is the same in every process: for replays."""
+    """A node in PySyncObj's sets. Its hash is the same in every process: see `raft_nodes`."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id)
@@ -43,6 +43,14 @@ class RaftNode(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
 
 
 raft_node = functools.lru_cache(maxsize=1_000)(RaftNode)  # the same object, which tables find without a comparison
+
+
+def raft_nodes(ids: Iterable[str]) -> set[RaftNode]:
+    """A set that PySyncObj goes through in the same order in every process: for replays.
+
+    The order depends on the nodes' hashes and, where they collide, on which came first.
+    """
+    return {raft_node(id) for id in sorted(ids)}
 
 
 VERSION_KNOWN = "0.3.17"

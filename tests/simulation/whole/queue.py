@@ -58,7 +58,7 @@ class NodesQueue:
     def __init__(self, broker: SimBroker, name: str, submitter: Submitter) -> None:
         self._broker = broker
         self.name = name
-        self.here: set[SimDelivery] = set()
+        self.here: dict[SimDelivery, None] = {}  # in the order in which they came: a set has another in each process
         self.room = IN_FLIGHT_MAX
         self.is_dead = False
         self.consumer: QueueConsumer[SimDelivery] = QueueConsumer(
@@ -82,10 +82,10 @@ class NodesQueue:
         return len(gone)
 
     def put_off(self, pauses: Mapping[SimDelivery, float]) -> set[SimDelivery]:
-        gone = set(self._leave(pauses))
+        gone = self._leave(pauses)
         for delivery in gone:
             self._broker.again(delivery, pauses[delivery])
-        return gone
+        return set(gone)
 
     async def publish_dead_letters(self, deliveries: Sequence[SimDelivery], letters: Sequence[bytes]) -> None:
         self._broker.broken += [f"a dead letter: {letter.decode()[:200]}" for letter in letters]
@@ -103,7 +103,8 @@ class NodesQueue:
 
     def _leave(self, deliveries: Iterable[SimDelivery]) -> list[SimDelivery]:
         found = [delivery for delivery in deliveries if delivery in self.here]
-        self.here.difference_update(found)
+        for delivery in found:
+            self.here.pop(delivery, None)
         return found
 
 
@@ -183,7 +184,7 @@ class SimBroker:
             while self._waiting and len(queue.here) < queue.room:
                 message, body, attempts = self._waiting.popleft()
                 delivery = SimDelivery(body, message, attempts + 1, self._cluster.loop.time(), queue)
-                queue.here.add(delivery)
+                queue.here[delivery] = None
                 some.append(delivery)
                 if attempts:
                     self._cluster.saw("message delivered again")
