@@ -39,10 +39,11 @@ class LeaderWays:
         self._relay = Relay(node_id, transport, hears=self._hears)
 
     def tick(self, now_s: float) -> Sight:
-        self._told.tick(now_s, needed=self._near is None and self._level() >= RELAY_LEVEL)
+        near = self._near
+        self._told.tick(now_s, needed=near is None and self._level() >= RELAY_LEVEL)
         if (way := self._told.way) is not None:
             return Sight(way.leader, way.term, now_s - way.heard_s, way.via)
-        return Sight(self._near, self._engine.term_now, self._silent_s)
+        return Sight(near, self._engine.term_now, self._silent_s)
 
     def stop(self) -> None:
         """Ask nobody any more. Idempotent."""

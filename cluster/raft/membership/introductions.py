@@ -140,6 +140,8 @@ class Introductions:
         """Raises `Removed` if that is what the peers say."""
         if self._engine.leads_its_term:
             self._told_removed.forget()
+        if not self._told_removed.is_said:
+            return
         others = self._engine.voters() - {self._settings.node_id}
         by = self._told_removed.decide(others, set(filter(self._transport.is_open, self.http)), monotonic_s())
         if by is not None:

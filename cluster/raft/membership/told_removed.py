@@ -28,6 +28,11 @@ class ToldRemoved:
         self._said.add(peer)
         self._ever_said.add(peer)
 
+    @property
+    def is_said(self) -> bool:
+        """Whether any peer has said so. Without that there is nothing to decide."""
+        return bool(self._ever_said)
+
     def decide(self, others: AbstractSet[str], connected: AbstractSet[str], now_s: float) -> str | None:
         """Who says so, if that is enough, or None. `others` are the other members that this node knows."""
         if 2 * len(self._ever_said & others) > len(others) + 1:  # a majority of all, this node among them
