@@ -26,7 +26,7 @@ def test_a_follower_that_dies_is_seen_and_no_counter_falls(watched: Watched) -> 
 
 
 def test_a_handover_is_one_change_of_leader(watched: Watched) -> None:
-    before = watched.all()
+    before = watched.at_rest()
     watched.ask(watched.leader, "POST", "/leader/transfer")
     watched.leader = watched.cluster.leader(other_than=watched.leader)
     wait_for_changes(
@@ -69,7 +69,7 @@ def test_a_leader_that_dies_is_replaced(watched: Watched) -> None:
 
 def test_a_paused_node_answers_no_scrape_and_the_others_say_how_long_it_is_silent(watched: Watched) -> None:
     follower = watched.follower
-    before = watched.all()
+    before = watched.at_rest()
     follower.pause()
     try:
         silent = ("quorate_raft_peer_heard_seconds", follower.id)

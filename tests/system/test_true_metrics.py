@@ -214,7 +214,7 @@ ROWS: dict[str, tuple[Callable[[Watched], object], Changes]] = {
 @pytest.mark.parametrize("what", ROWS)
 def test_a_metric_changes_by_what_was_done(what: str, watched: Watched) -> None:
     do, wanted = ROWS[what]
-    before = watched.all()
+    before = watched.at_rest()
     do(watched)
     wait_for_changes(watched, before, wanted)
 
@@ -276,10 +276,7 @@ def test_a_gauge_is_what_the_node_is(metric: Key, watched: Watched) -> None:
 
 
 def test_all_nodes_have_the_same_log_at_rest(watched: Watched) -> None:
-    names = [(f"quorate_raft_{name}_index",) for name in ("last", "synced", "commit", "applied")]
-    watched.cluster.wait_for(
-        "all indexes are equal", lambda: 1 == len({found[name] for found in watched.all().values() for name in names})
-    )
+    watched.at_rest()
 
 
 def test_open_connections_and_streams_are_counted(watched: Watched) -> None:

@@ -20,6 +20,7 @@ Changes = Mapping[Key, float]
 WINDOW, TIMEOUT_MS = 5_000, 700
 SETTINGS = {"votes.dedup_window": WINDOW, "raft.election_timeout_ms": TIMEOUT_MS}
 VOTES, REQUESTS, ACCEPTED = "quorate_votes_total", "quorate_http_requests_total", "quorate_dedup_accepted_total"
+INDEXES = [(f"quorate_raft_{name}_index",) for name in ("last", "synced", "commit", "applied")]
 
 
 class Watched:
@@ -45,6 +46,18 @@ class Watched:
 
     def all(self) -> dict[str, Samples]:
         return {node.id: self.scrape(node) for node in self.cluster.nodes if node.running}
+
+    def at_rest(self) -> dict[str, Samples]:
+        """What the nodes show when all have applied the same. Otherwise one that is behind changes by more than is done
+        from now on."""
+        found: dict[str, Samples] = {}
+
+        def have_the_same() -> bool:
+            found.update(self.all())
+            return 1 == len({samples[name] for samples in found.values() for name in INDEXES})
+
+        self.cluster.wait_for("all indexes are equal", have_the_same)
+        return found
 
     def ask(self, node: NodeProcess, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
         status, answer, _ = node.ask(method, path, b"" if body is None else json.dumps(body).encode(), timeout_s=20)
