@@ -116,10 +116,11 @@ checks() {
   step spelling "$bin/codespell"
 }
 
-# Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side.
+# Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side. The simulation
+# comes last in its lane, because it alone keeps all cores busy when the other lanes have ended.
 choose_lanes() {
   local lane part chosen
-  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation system-3' 'unit-4 browser system-4' services; do
+  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 system-3 simulation' 'unit-4 browser system-4' services; do
     chosen=''
     for part in $lane; do
       case " ${suites[*]} " in *" ${part%-?} "*) chosen="$chosen $part" ;; esac
