@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.tls_layer import names_of
@@ -13,6 +12,9 @@ from quorate.config import Config
 from quorate.errors import ConfigError
 from quorate.security import keys
 from quorate.security.link_tls import LinkContexts
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 log = logging.getLogger(__name__)
 

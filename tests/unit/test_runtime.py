@@ -7,7 +7,7 @@ import sys
 
 NOT_AT_START = {
     *("flask", "werkzeug", "jinja2", "prometheus_client"),  # no vote needs them; other requests load them
-    *("requests", "consul", "pymongo", "nsq", "tornado"),  # loaded if a setting asks for them
+    *("requests", "consul", "pymongo", "nsq", "tornado", "cryptography.x509"),  # loaded if a setting asks for them
     *("rich", "quorate.client", "quorate.dev", "quorate.processes"),  # only commands need them
 }
 

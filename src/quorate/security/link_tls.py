@@ -12,11 +12,13 @@ import logging
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from quorate.errors import ConfigError
 from quorate.security.tls import LiveTls, first_certificate, load_pair
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
 

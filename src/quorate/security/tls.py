@@ -15,12 +15,15 @@ import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from quorate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 BYTES_MAX = 1024 * 1024
 LOOK_S = 1.0
@@ -146,6 +149,8 @@ def check_pair(cert: Path, key: Path) -> None:
 
 def first_certificate(path: Path) -> x509.Certificate:
     """Raises `ConfigError`."""
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificates(_bytes_of(path))[0]
     except ValueError:

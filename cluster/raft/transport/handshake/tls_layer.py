@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ssl
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
+
+if TYPE_CHECKING:
+    from cryptography import x509  # where it is used, it is imported late: a node without TLS starts without it
 
 HANDSHAKE_RECORD = 0x16  # the first byte of a connection with TLS; without it, that of a length is 0
 READ_BYTES = 256 * 1024
@@ -81,20 +82,29 @@ class TlsLayer:
         self.established = True
         certificate = self._tls.getpeercert(binary_form=True) or b""
         try:
-            self.names = names_of(x509.load_der_x509_certificate(certificate))
+            self.names = names_of(_read(certificate))
         except ValueError as error:
             raise BadFrame(f"its certificate cannot be read: {error}") from None
         self.fingerprint = hashlib.sha256(certificate).hexdigest()
 
 
+def _read(certificate: bytes) -> x509.Certificate:
+    from cryptography import x509
+
+    return x509.load_der_x509_certificate(certificate)
+
+
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """The node ids that a certificate is for: its DNS names; if it has none, its common name."""
+    from cryptography import x509
+
     try:
         sites = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = sites.get_values_for_type(x509.DNSName)
     except (x509.ExtensionNotFound, ValueError):
         names = []
-    return tuple(names or [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)])
+    common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return tuple(names or [str(each.value) for each in common])
 
 
 def in_words(error: ssl.SSLError) -> str:
