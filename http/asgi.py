@@ -191,9 +191,9 @@ class AsgiApp:
 
         Nothing is awaited between taking and writing: an event that is sent at once must not overtake what was taken.
         """
-        size = await stream.ready()
+        await stream.ready()
         await connection.drained()
-        if size <= BIG_BYTES:
+        if stream.size <= BIG_BYTES:
             return await _send_chunk(stream.take(), send)
         async with self._api.turns:  # thousands of streams may have the same news
             if stream.closed or connection.has_room_for(stream.size):

@@ -103,6 +103,8 @@ class KeptTallies:
             self._kept.clear()
 
     def _drop_changed(self, applied: Applied) -> None:
+        if applied.version != self._version + 1:
+            self._kept.clear()
         self._version = applied.version
         if not self._kept:
             return

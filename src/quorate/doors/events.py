@@ -262,7 +262,7 @@ class Events:
 
     async def _send_poll(self, poll_id: str, streams: set[Stream] | None) -> int:
         """Give the tally of a poll to these streams, or to all that follow it. Returns how many options were read."""
-        followers = self._followers.of(poll_id, streams)
+        followers = self._followers.of(poll_id, streams)  # who comes while the tally is made may have seen a newer one
         state = self._replica.state
         poll = state.poll(poll_id)
         if not followers:
@@ -279,9 +279,10 @@ class Events:
                 event = await self._event(poll)
         else:
             event = self._kept.get(poll_id) or await self._event(poll)
-        # Those that were there when the event was made: a stream that begins meanwhile gets a newer one.
+        if streams is not None:
+            followers = self._followers.of(poll_id, streams)  # others may have come to wait with an older one
         sent = poll
-        await give(event, self._followers.of(poll_id, streams), lambda: self._is_still_there(sent))
+        await give(event, followers, lambda: self._is_still_there(sent))
         return len(poll.options)
 
     async def _event(self, poll: PollView) -> Event:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from quorate.cluster import entry
+from quorate.cluster.fsm import PollView, StateMachine
+from quorate.cluster.read import chunks
+from quorate.cluster.read.chunks import Rest
 from quorate.doors import event as event_module
 from quorate.doors import event_stream, events, followers
 from quorate.doors.event import Event
@@ -228,6 +231,38 @@ def test_a_vote_is_answered_while_very_many_are_served(node: Node, monkeypatch: 
         return sum(bool(outlet.sent) for outlet in outlets)
 
     assert 1 == node.run(scenario())
+
+
+def test_a_stream_that_begins_while_a_big_tally_is_made_is_not_given_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client may have seen a newer one."""
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
+    monkeypatch.setattr(events, "COALESCE_S", 0.0)
+    made, results_of = [asyncio.Event(), asyncio.Event()], chunks.results_of
+
+    async def slowly(state: StateMachine, poll: PollView, rest: Rest) -> dict[str, int]:
+        results = await results_of(state, poll, rest)
+        made[0].set()
+        await made[1].wait()
+        return results
+
+    async def scenario() -> tuple[list[int], list[int]]:
+        state = node.replica.state
+        one = Outlet(first := node.api.events.open(["mood"], after=state.version))
+        first.take()
+        monkeypatch.setattr(chunks, "results_of", slowly)
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        await made[0].wait()
+        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=5)
+        other = Outlet(second := node.api.events.open(["mood"], after=state.version))
+        second.take()
+        made[1].set()
+        await until("both have the newest", lambda: state.version in one.sent and state.version in other.sent)
+        return one.sent, other.sent
+
+    first, second = node.run(scenario())
+    assert first[1:] == second
 
 
 def test_a_client_that_reads_nothing_holds_only_the_newest(node: Node) -> None:

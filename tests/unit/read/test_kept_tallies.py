@@ -138,13 +138,16 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["big"] == list(reads._kept._kept), "one may be kept however big it is"
 
 
+@pytest.mark.parametrize("told_of_the_next", [False, True])
 @on_loop
-async def test_a_state_that_changed_without_a_word_is_read_anew() -> None:
-    replica, reads, _ = await node()
+async def test_a_state_that_changed_without_a_word_is_read_anew(told_of_the_next: bool) -> None:
+    replica, reads, submitter = await node()
     assert 0 == (await reads.results("few")).total
     choices, sums = await count_choices([Vote("a")])
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     replica.state.apply(entry.encode_entry(0, [vote]))
+    if told_of_the_next:
+        await submitter.cast([Vote("b")], timeout_s=5)
     assert 1 == (await reads.results("few")).total
 
 
