@@ -7,7 +7,7 @@ the node's event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,7 +131,7 @@ class Replica(Protocol):
 
     def call_leader(
         self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
-    ) -> Coroutine[None, None, bytes]:
+    ) -> Awaitable[bytes]:
         """Send a request to the leader and wait for its answer, for `timeout_s` or else ten seconds.
 
         If this node does not hear the leader, a peer passes it on (`leader_via`). Raises `NoLeader`, `Overloaded` or

@@ -5,7 +5,7 @@ What a peer tells (`told_leader.py`) and passes on (`relay.py`) is for requests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
@@ -84,11 +84,11 @@ class LeaderWays:
         way = self._way
         return dict(self._http) if way is None or not way.http else {**self._http, way.leader: way.http}
 
-    def call(self, leader: str, kind: str, body: bytes, *, timeout_s: float | None) -> Coroutine[None, None, bytes]:
+    def call(self, leader: str, kind: str, body: bytes, *, timeout_s: float | None) -> Awaitable[bytes]:
         """See `Replica.call_leader`."""
         way = self._way
         if way is None or way.leader != leader:
-            return self._transport.call(leader, kind, body, timeout_s=timeout_s)
+            return self._transport.begin_call(leader, kind, body, timeout_s=timeout_s)
         return self._relay.call(way, kind, body, timeout_s)
 
     # ---- for peers --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from quorate.cluster import entry
@@ -334,7 +334,7 @@ class RaftReplica:
 
     def call_leader(
         self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
-    ) -> Coroutine[None, None, bytes]:
+    ) -> Awaitable[bytes]:
         call = self.transport.call if self._running is None else self._running.ways.call
         return call(leader, kind, request, timeout_s=timeout_s)
 

@@ -39,7 +39,7 @@ same `LeaderWait`, send with `_send` and are served by `_serve`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TypeGuard, TypeVar
 
 from quorate.cluster.replica import PeerHandler, Replica
@@ -171,7 +171,7 @@ class LeaderCall:
 
     # ---- between nodes ----------------------------------------------------------------------------------------------
 
-    def _send(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> Coroutine[None, None, bytes]:
+    def _send(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> Awaitable[bytes]:
         return self._replica.call_leader(leader, self._kind, request, timeout_s=timeout_s)
 
     async def _serve(self, peer: str, request: bytes) -> bytes:

@@ -223,6 +223,8 @@ class SimTransport:
         finally:
             self._calls.pop(answer, None)
 
+    begin_call = call
+
     async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
         return await self.handlers[kind](peer, body)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, cast
 
 from quorate.cluster import entry
@@ -72,8 +72,11 @@ class OurNet(Net):
     def _now(self) -> float:
         return self.loop.time()
 
-    def wait_for(self, what: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(what)
+    def wait_for(self, what: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await what
+
+        return self._runner.run(wait())
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 

@@ -85,34 +85,41 @@ class Calls:
         """The handlers that are at work now."""
         return list(self._serving)
 
-    async def call(
+    def call(
         self, connection: PeerConnection | None, peer: str, kind: str, body: bytes, timeout_s: float | None
-    ) -> bytes:
+    ) -> asyncio.Future[bytes]:
         """Call the peer over `connection`, if there is one. Ends within `timeout_s`, or within `CALL_S`."""
-        timeout_s = CALL_S if timeout_s is None else timeout_s
-        if connection is None:
-            raise NoLeader(f"there is no connection to {peer} now")
-        if self._made[kind] >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
-            raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
-        if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
-            raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
-        id = next(self._ids)
-        loop = connection.loop
+        loop = asyncio.get_running_loop() if connection is None else connection.loop
         answer: asyncio.Future[bytes] = loop.create_future()
+        if (refusal := self._refusal(connection, peer, kind, len(body))) is not None:
+            answer.set_exception(refusal)
+            return answer
+        assert connection is not None
+        id = next(self._ids)
         self._open[id] = (connection, answer)
         self._made[kind] += 1
-        try:
-            if not connection.send(CALLS, _encode(_Call(id, kind, body))):
-                raise NoLeader(f"there is no connection to {peer} now")
-            late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
-            timer = loop.call_later(timeout_s, self._end, [id], late)
-            try:
-                return await answer
-            finally:
-                timer.cancel()
-        finally:
+        timeout_s = CALL_S if timeout_s is None else timeout_s
+        late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
+        timer = loop.call_later(timeout_s, self._end, [id], late)
+
+        def ended(answer: asyncio.Future[bytes]) -> None:
+            timer.cancel()
             self._open.pop(id, None)
             self._made[kind] -= 1
+
+        answer.add_done_callback(ended)
+        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
+            answer.set_exception(NoLeader(f"there is no connection to {peer} now"))
+        return answer
+
+    def _refusal(self, connection: PeerConnection | None, peer: str, kind: str, size: int) -> QuorateError | None:
+        if connection is None:
+            return NoLeader(f"there is no connection to {peer} now")
+        if self._made[kind] >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+            return Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
+        if size > MESSAGE_BYTES_MAX - CALL_BYTES:
+            return TooLarge(f"a call of {size:,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
+        return None
 
     def fail(self, connection: PeerConnection) -> None:
         """The connection broke: nobody can know the outcome of the calls that were made over it."""

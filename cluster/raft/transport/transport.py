@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from quorate.cluster.raft import messages
@@ -321,7 +321,11 @@ class PeerTransport:
 
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
         """Call a connected peer. It ends as `Replica.call_leader` says."""
-        return await self._calls.call(self._open.get(peer), peer, kind, body, timeout_s)
+        return await self.begin_call(peer, kind, body, timeout_s=timeout_s)
+
+    def begin_call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> Awaitable[bytes]:
+        """As `call`, which begins at once: no task is needed for it."""
+        return self._calls.call(self._open.get(peer), peer, kind, body, timeout_s)
 
     def end_calls(self, peer: str, within_s: float, why: str) -> None:
         """End the calls to the peer that are open now: as unknown, unless they are answered `within_s`."""
