@@ -108,7 +108,9 @@ class Calls:
             self._made[kind] -= 1
 
         answer.add_done_callback(ended)
-        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
+        with connection.flushes:
+            sent = connection.send(CALLS, _encode(_Call(id, kind, body)))
+        if not sent:
             answer.set_exception(NoLeader(f"there is no connection to {peer} now"))
         return answer
 
@@ -217,7 +219,8 @@ class Calls:
             message = _encode(_failed(reply.id, OutcomeUnknown("too much waits to be sent to you; ask again")))
         if connection.backlog > 2 * CALL_BACKLOG_BYTES:
             connection.close("it goes on calling and does not read the answers")
-        connection.send(CALLS, message)
+        with connection.flushes:
+            connection.send(CALLS, message)
 
 
 def _failed(id: int, error: QuorateError) -> _Failed:

@@ -92,6 +92,7 @@ class PeerConnection(asyncio.Protocol):
         self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False, turn: int = 0
     ) -> None:
         self._owner, self.target, self._only_asks = owner, target, only_asks
+        self.flushes = owner.flushes
         self.loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
         self._tls: TlsLayer | None = None
         credentials = owner.credentials
@@ -217,7 +218,7 @@ class PeerConnection(asyncio.Protocol):
     def _write(self, frame: bytes) -> None:
         """Collect the frames that leave together, for one system call."""
         if not self._frames_out.bytes:
-            self._owner.flushes.add(self.loop, self._flush)
+            self.flushes.add(self.loop, self._flush)
         self.bytes_out += self._frames_out.add(frame)
 
     def _flush(self) -> None:

@@ -81,7 +81,8 @@ def test_what_a_step_sends_leaves_at_its_end_and_other_frames_at_the_end_of_the_
         loop = asyncio.get_running_loop()
         flushes.add(loop, lambda: done.append("other"))
         with flushes:
-            flushes.add(loop, lambda: done.append("of the step"))
+            with flushes:
+                flushes.add(loop, lambda: done.append("of the step"))
             done.append("end of the step")
         await asyncio.sleep(0)
         return done
