@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from quorate.cluster.raft.storage.files import Files, OsFiles
-from quorate.cluster.raft.storage.ring import RingWrite
+from quorate.cluster.raft.storage.ring import KernelOperation, RingWrite
 from quorate.cluster.raft.storage.segments import HINT_NAME
 from quorate.crash_points import crash_point
 
@@ -45,7 +45,7 @@ class LogGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class TimedGroup:
+class TimedGroup(KernelOperation):
     """A group that is only written while the log is well. How long that took is told to `took`."""
 
     group: LogGroup

@@ -41,6 +41,21 @@ class RingWrite(NamedTuple):
     durable: bool  # as `Files.write` has it; of files whose directory entry is durable
 
 
+class KernelOperation:
+    """An operation that the kernel may do by itself. It can be called as any other."""
+
+    def __call__(self) -> None:
+        raise NotImplementedError
+
+    def kernel_writes(self) -> Sequence[RingWrite] | None:
+        """What it writes. None: it has to be called."""
+        raise NotImplementedError
+
+    def written(self, took_s: float) -> None:
+        """The kernel has written it."""
+        raise NotImplementedError
+
+
 class Ring:
     """`eventfd` becomes readable when the writes that were begun are done: then `take` tells what became of them.
 
@@ -52,6 +67,7 @@ class Ring:
         if sys.platform != "linux" or not DURABLY:
             raise OSError("io_uring is Linux's")
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
+        self._syscall.restype = ctypes.c_long
         params = (ctypes.c_char * PARAMS_BYTES)()
         self._fd = self._call(SETUP, ENTRIES, params)
         self._writes: Sequence[RingWrite] = ()  # under way: the kernel reads their bytes
@@ -78,7 +94,9 @@ class Ring:
             raise
 
     def _call(self, number: int, *arguments: object) -> int:
-        result = int(self._syscall(number, *arguments))
+        # As C would pass them to syscall(2): an int of 32 bits may leave the upper half of a register as it is.
+        longs = [ctypes.c_long(each) if isinstance(each, int) else each for each in (number, *arguments)]
+        result = int(self._syscall(*longs))
         if result < 0:
             raise OSError(error := ctypes.get_errno(), os.strerror(error))
         return result

@@ -14,11 +14,11 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic, perf_counter
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, TypeVar
 
-from quorate.cluster.raft.storage.ring import SHORT, Ring, RingWrite
+from quorate.cluster.raft.storage.ring import SHORT, KernelOperation, Ring
 from quorate.cluster.raft.storage.writer import STOP_TIMEOUT_S, WAITING_MAX, ThreadWriter
 from quorate.errors import Overloaded
 
@@ -28,21 +28,6 @@ LOOK_S = 0.05  # the loop may take the result that another thread waits for
 _HANGING: list[Ring] = []  # of disks that hang: the kernel may still read what they are to write
 
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class KernelOperation(Protocol):
-    """An operation that the kernel may do by itself. It can be called as any other."""
-
-    def __call__(self) -> None: ...
-
-    def kernel_writes(self) -> Sequence[RingWrite] | None:
-        """What it writes. None: it has to be called."""
-        ...
-
-    def written(self, took_s: float) -> None:
-        """The kernel has written it."""
-        ...
 
 
 class _UnderWay(NamedTuple):
@@ -107,7 +92,7 @@ class RingWriter:
         try:
             ring.begin(writes)
         except OSError as error:
-            ring.usable = False
+            self._leave(ring)
             log.warning("the kernel does not take writes of the log any more (%s): the disk thread makes them", error)
             return False
         self._under_way = _UnderWay(operation, done, perf_counter())
@@ -120,6 +105,11 @@ class RingWriter:
             log.debug("the disk thread writes the log: there is no io_uring here (%s)", error)
         else:
             self._loop.add_reader(self._ring.eventfd, self._on_written)
+
+    def _leave(self, ring: Ring) -> None:
+        """Use it no more. The kernel may still tell of writes that it cancelled, which nobody reads."""
+        ring.usable = False
+        self._loop.remove_reader(ring.eventfd)
 
     def _on_written(self) -> None:
         ended = self._take()
@@ -136,6 +126,8 @@ class RingWriter:
 
     def _tell(self, ended: _Ended) -> None:
         """On the loop. Then what waited for this can begin."""
+        if ended.result and self._ring is not None:
+            self._leave(self._ring)
         if ended.result == SHORT:  # the thread writes it all again, and says what is wrong with the disk
             self._begin(ended.operation, ended.done)
         elif ended.result:

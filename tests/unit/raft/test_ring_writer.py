@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from quorate.cluster.raft.storage import ring_writer
-from quorate.cluster.raft.storage.ring import Ring, RingWrite
+from quorate.cluster.raft.storage.ring import KernelOperation, Ring, RingWrite
 from quorate.cluster.raft.storage.ring_writer import RingWriter
 from quorate.cluster.raft.storage.writer import WAITING_MAX
 from quorate.errors import Overloaded
@@ -43,7 +43,7 @@ async def writer() -> AsyncIterator[RingWriter]:
 
 
 @dataclass
-class Operation:
+class Operation(KernelOperation):
     """Writes, which the thread makes if it is called."""
 
     writes: Sequence[RingWrite]
@@ -163,6 +163,9 @@ def test_a_write_that_fails_is_told_and_nothing_is_written_after_it(tmp_path: Pa
             assert errno.ENOSPC == result.errno
             assert b"%08d" % 0 == files.found()[1]
             assert not made.in_kernel
+            ring = made._ring
+            assert ring is not None
+            assert not asyncio.get_running_loop().remove_reader(ring.eventfd), "it tells of what was cancelled, too"
             again = files.operation(2)
             assert await answer_of(made, again) is None
             assert [8, 8] == again.by_thread
