@@ -46,6 +46,7 @@ class RespConnection(asyncio.Protocol):
         self._pumping = False
         self._again = False  # it goes on in the next turn of the loop
         self._rests = False  # all that came was answered, and what comes next may be run at once
+        self._has_ended = False  # the client sends nothing more
         self._reading_paused = False
         self._writing_paused = False
         self._idle_since_s = self.loop.time()
@@ -158,6 +159,13 @@ class RespConnection(asyncio.Protocol):
             self._reading_paused = True
             self.transport.pause_reading()
 
+    def eof_received(self) -> bool:
+        """The client sends nothing more. It may still read, so it is answered first; not over TLS, which ends both."""
+        self._has_ended, self._rests = True, False
+        if not self.is_waiting:
+            self._pump()
+        return self.transport.get_extra_info("sslcontext") is None
+
     def _cast_alike(self, data: bytes) -> bool:
         """Cast votes that are alike to the last ones, if nothing else has come: as most clients send them."""
         form, runner = self.session.form, self._runner
@@ -214,6 +222,8 @@ class RespConnection(asyncio.Protocol):
                 self.transport.close()
             elif self._parser.failed is not None and not self.is_busy:
                 self._end_by(self._parser.failed)
+            elif self._has_ended and not self.is_busy and not self._parser.left_bytes:
+                self.transport.close()
 
     def _run(self) -> None:
         runner, left = self._runner, COMMANDS_AT_ONCE

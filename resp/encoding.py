@@ -1,7 +1,8 @@
 """Replies as bytes, in RESP2 or RESP3 (RESP specification, "RESP protocol description").
 
 A handler gives plain values: `bytes` and `str` are bulk strings, `int` a number, `None` nothing, a list an array, a
-`dict` a map, and the classes below what no plain value is. RESP2 has no maps and no pushes: both are arrays there.
+`dict` a map, and the classes below what no plain value is. RESP2 has no maps and no pushes: both are
+arrays there. A verbatim string is a plain one there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ TEXT_MAX = 1_000  # of an error: clients print them
 @dataclass(frozen=True, slots=True)
 class Simple:
     """A simple string, as OK."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """A text for people, as INFO: a client of RESP3 shows it as it is."""
 
     text: str
 
@@ -45,7 +53,7 @@ class Push:
 
 
 Value: TypeAlias = (
-    "bytes | str | int | bool | Sequence[Value] | Mapping[str, Value] | Simple | Failure | Raw | Push | None"
+    "bytes | str | int | bool | Sequence[Value] | Mapping[str, Value] | Simple | Verbatim | Failure | Raw | Push | None"
 )
 
 
@@ -68,6 +76,10 @@ def failure(code: str, text: str) -> bytes:
     return f"-{code} {printable}\r\n".encode("utf-8", "replace")
 
 
+def _verbatim(data: bytes) -> bytes:
+    return b"=%d\r\ntxt:%b\r\n" % (len(data) + 4, data)
+
+
 def _add(value: Value, protocol: int, parts: list[bytes]) -> None:
     match value:
         case None:
@@ -82,6 +94,8 @@ def _add(value: Value, protocol: int, parts: list[bytes]) -> None:
             parts.append(bulk(value.encode()))
         case Simple():
             parts.append(b"+%b\r\n" % value.text.encode())
+        case Verbatim():
+            parts.append(_verbatim(value.text.encode()) if protocol == 3 else bulk(value.text.encode()))
         case Failure():
             parts.append(failure(value.code, value.text))
         case Raw():

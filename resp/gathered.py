@@ -30,7 +30,7 @@ class GatheredVotes:
     def add(self, command: list[bytes]) -> None:
         try:
             vote = read_vote(command, allow_unkeyed=self._allow_unkeyed)
-            check_votes(self._caller, (vote,))
+            check_votes(self._caller, (vote,), command="XADD")
         except QuorateError as error:
             self._replies.append(self._failure(error))
             return

@@ -7,7 +7,7 @@ import hashlib
 
 from quorate.errors import Invalid, NotReady
 from quorate.resp.door import ClusterNode
-from quorate.resp.encoding import Value
+from quorate.resp.encoding import Value, Verbatim
 from quorate.resp.parsing import Command
 from quorate.resp.session import Session
 
@@ -48,7 +48,7 @@ def sections(session: Session, asked: list[str]) -> str:
 async def cluster(session: Session, arguments: Command) -> Value:
     match arguments[0].upper():
         case b"INFO":
-            return await _info(session)
+            return Verbatim(await _info(session))
         case b"MYID":
             return _id(session.door.node_id)
         case b"SLOTS":
@@ -58,7 +58,7 @@ async def cluster(session: Session, arguments: Command) -> Value:
             return [{"slots": [0, SLOTS - 1], "nodes": [_shard(node, nodes[0]) for node in nodes]}]
         case b"NODES":
             nodes = await _nodes(session)
-            return "".join(_line(node, nodes[0], session.door.node_id) for node in nodes)
+            return Verbatim("".join(_line(node, nodes[0], session.door.node_id) for node in nodes))
         case b"KEYSLOT" if len(arguments) == 2:
             return slot_of(arguments[1])
     raise Invalid("CLUSTER takes SLOTS, SHARDS, NODES, INFO, MYID and KEYSLOT here")

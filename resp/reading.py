@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from quorate.cluster.read.kept_tallies import Pieces, SharedResults
@@ -21,6 +21,7 @@ from quorate.words import Level
 
 SCANNED, SCANNED_MAX = 10, 10_000  # keys of one SCAN, if it does not say; and at most
 KEYS_AT_ONCE = 50  # that are compared with a pattern before others have their turn: some patterns take long
+WORDS_AT_ONCE = 500  # keys or options of a command: less than a millisecond
 KNOWN_S = 2.0  # how long a node that has just started is waited for
 SCAN_OPTIONS_MAX = 3
 SCAN_FORM = "syntax error: SCAN cursor [MATCH pattern] [COUNT n] [TYPE hash]"
@@ -66,11 +67,25 @@ async def xlen(session: Session, caller: Caller, command: Command) -> Value:
 
 
 async def exists(session: Session, caller: Caller, command: Command) -> Value:
-    return sum([await _is_there(session, caller, key) for key in command[1:]])
+    """Of many keys in one round to the leader, or to a majority if one of them asks for that."""
+
+    def take(key: bytes) -> tuple[str | None, bool]:
+        poll_id, linearizable = read_key(key)
+        if poll_id is not None:
+            check_poll(caller, poll_id)
+        return poll_id, linearizable
+
+    named = await _taken(command[1:], take)
+    polls = [poll_id for poll_id, _ in named if poll_id is not None]
+    if not polls:
+        return 0
+    level: Level = "linearizable" if any(linearizable for _, linearizable in named) else session.level
+    there = await session.read(caller, level, session.door.reads.existing({*polls}, level=level))
+    return sum(poll_id in there for poll_id in polls)
 
 
 async def type_of(session: Session, caller: Caller, command: Command) -> Value:
-    return Simple("hash" if await _is_there(session, caller, command[1]) else "none")
+    return Simple("hash" if await exists(session, caller, command) else "none")
 
 
 async def keys(session: Session, caller: Caller, command: Command) -> Value:
@@ -170,7 +185,7 @@ async def _read(session: Session, caller: Caller, key: bytes, read: Callable[...
 
 async def _some(session: Session, caller: Caller, command: Command) -> list[Value]:
     """The votes of some options of a poll; None for those that it has not. The others are not read."""
-    names = [normal_form(text_of(name, "option")) for name in command[2:]]
+    names = await _taken(command[2:], lambda name: normal_form(text_of(name, "option")))
 
     def read(poll_id: str, *, level: Level) -> Coroutine[Any, Any, list[int | None]]:
         return session.door.reads.votes_of(poll_id, names, level=level)
@@ -179,8 +194,14 @@ async def _some(session: Session, caller: Caller, command: Command) -> list[Valu
     return [None if votes is None else str(votes) for votes in found or [None] * len(names)]
 
 
-async def _is_there(session: Session, caller: Caller, key: bytes) -> bool:
-    return await _read(session, caller, key, session.door.reads.poll) is not None
+async def _taken(words: Sequence[bytes], take: Callable[[bytes], T]) -> list[T]:
+    """What `take` makes of each word. Others have their turn meanwhile: a command may have ten thousand."""
+    taken: list[T] = []
+    for start in range(0, len(words), WORDS_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        taken += map(take, words[start : start + WORDS_AT_ONCE])
+    return taken
 
 
 async def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:

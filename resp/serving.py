@@ -6,7 +6,7 @@ import time
 
 from quorate.errors import Invalid
 from quorate.resp import info
-from quorate.resp.encoding import PONG, Failure, Raw, Simple, Value
+from quorate.resp.encoding import PONG, Failure, Raw, Simple, Value, Verbatim
 from quorate.resp.keys import text_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import NAME_BYTES_MAX, Session
@@ -166,7 +166,7 @@ def client(session: Session, caller: Caller, command: Command) -> Value:
     if word == b"ID" and not rest:
         return session.number
     if word in (b"INFO", b"LIST") and not rest:
-        return info.line_of(session) + "\n"
+        return Verbatim(info.line_of(session) + "\n")
     raise Invalid("CLIENT takes SETNAME, GETNAME, SETINFO, ID, INFO, LIST, NO-EVICT and NO-TOUCH here")
 
 
@@ -198,7 +198,7 @@ async def cluster(session: Session, caller: Caller, command: Command) -> Value:
 
 
 def info_(session: Session, caller: Caller, command: Command) -> Value:
-    return info.sections(session, [text_of(word, "the section").lower() for word in command[1:]])
+    return Verbatim(info.sections(session, [text_of(word, "the section").lower() for word in command[1:]]))
 
 
 def _name(name: bytes) -> str:

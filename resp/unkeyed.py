@@ -23,7 +23,7 @@ async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
     vote = check_vote(Vote(text_of(command[2], "option"), None, poll_of(command[1]), weight_of(command[3])))
     if vote.poll is None:
         raise Invalid("HINCRBY needs a poll, whose total it answers: HINCRBY poll:ID OPTION N")
-    check_votes(caller, (vote,))
+    check_votes(caller, (vote,), command="HINCRBY")
     tallied = await door.submitter.cast((vote,), timeout_s=door.timeout_s, share=caller.share)
     door.counts.note(tallied)
     if tallied.rejected:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -158,6 +158,23 @@ class Reads:
         answer: Versioned[PollView] = await self._read(_Query("poll", poll_id, level, min_version, wait_s))
         return answer
 
+    async def existing(self, poll_ids: Collection[str], *, level: Level = "weak", wait_s: float = 2.0) -> set[str]:
+        """Those of the polls that there are, by one question to the leader. Raises `NoLeader` or `Stale`."""
+        state, deadline_s = self._replica.state, asyncio.get_running_loop().time() + wait_s
+        if level == "none":
+            if any(state.poll_version(poll_id) is None for poll_id in poll_ids):
+                await self._known(deadline_s)
+        elif self._replica.leader_via is not None or await self._catch_up(level, deadline_s) is None:
+            return {poll_id for poll_id in poll_ids if await self._exists(poll_id, level, wait_s)}
+        return {poll_id for poll_id in poll_ids if self._replica.state.poll_version(poll_id) is not None}
+
+    async def _exists(self, poll_id: str, level: Level, wait_s: float) -> bool:
+        try:
+            await self.poll(poll_id, level=level, wait_s=wait_s)
+        except (UnknownPoll, Deleted):
+            return False
+        return True
+
     async def polls(
         self, state: str | None = None, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
     ) -> Versioned[list[PollView]]:
@@ -236,14 +253,20 @@ class Reads:
 
     async def _caught_up(self, query: _Query, deadline_s: float) -> Any:
         """The answer at the leader's version or a later one, from this node's state. None if this node lags much."""
-        version, asked_at_s = await self._ask_for_version(query.level, deadline_s)
+        if (asked_at_s := await self._catch_up(query.level, deadline_s)) is None:
+            return None
+        await self._reached(query.min_version, deadline_s)
+        return await self._from_state(query, asked_at_s)
+
+    async def _catch_up(self, level: Level, deadline_s: float) -> float | None:
+        """Wait until this node has the leader's version. Returns when that was asked for, or None if it lags much."""
+        version, asked_at_s = await self._ask_for_version(level, deadline_s)
         catch_up_by_s = min(deadline_s, asyncio.get_running_loop().time() + CATCH_UP_S)
         try:
             await self._reached(version, catch_up_by_s)
         except Stale:
             return None
-        await self._reached(query.min_version, deadline_s)
-        return await self._from_state(query, asked_at_s)
+        return asked_at_s
 
     async def _confirmed_version(self, timeout_s: float) -> tuple[int, float]:
         """The version of a leader that a majority confirmed, and when it was asked for (see `staleness.py`)."""

@@ -46,11 +46,14 @@ def shown_polls(caller: Caller, named: Sequence[str]) -> Sequence[str]:
     return named or sorted(caller.polls or ())
 
 
-def check_votes(caller: Caller, votes: Iterable[Weighed], places: Sequence[int] | None = None) -> None:
+def check_votes(
+    caller: Caller, votes: Iterable[Weighed], places: Sequence[int] | None = None, *, command: str = ""
+) -> None:
     """Raises if one of the votes is not for this caller: then none of the request is counted.
 
     Votes for a bound token must name their poll: one that names none counts in every open poll with its option.
-    `places` are the indexes of the votes in the request, if others of it could not be read.
+    `places` are the indexes of the votes in the request, if others of it could not be read. `command`: the name of the
+    command that is one vote, which is refused alone.
     """
     if caller.token is None and caller.role == "operate":  # the usual case, told first: votes must not wait for it
         return
@@ -58,12 +61,15 @@ def check_votes(caller: Caller, votes: Iterable[Weighed], places: Sequence[int] 
         return
     for index, vote in enumerate(votes):
         place = index if places is None else places[index]
+        subject, end = (
+            (f"this {command}", "it was not counted") if command else (f"vote {place}", "nothing was counted")
+        )
         if caller.polls is not None and vote.poll not in caller.polls:
             named = "names no poll" if vote.poll is None else f"is for the poll {vote.poll[:100]!r}"
-            words = f"vote {place} {named}, and the token {caller.name} is bound to others; nothing was counted"
+            words = f"{subject} {named}, and the token {caller.name} is bound to others; {end}"
             raise Forbidden(words, index=place)
         if vote.weight > 1 and not caller.may(WEIGHTS):
-            words = f"vote {place} has the weight {vote.weight}, which needs the role {WEIGHTS}; nothing was counted"
+            words = f"{subject} has the weight {vote.weight}, which needs the role {WEIGHTS}; {end}"
             raise _refused(caller, WEIGHTS, words)
 
 

@@ -85,6 +85,19 @@ def test_a_bound_token_votes_and_reads_in_its_polls_alone(node: RespNode) -> Non
     assert 0 == node.tally("lunch")["sad"]
 
 
+def test_a_refused_vote_is_told_of_as_its_client_typed_it(node: RespNode) -> None:
+    """It was called `vote 0`, and of a transaction, where others count, was told that nothing was counted."""
+    with node.connect() as client:
+        client.ask("AUTH", "bound")
+        weighed = command("XADD", "poll:mood", "IDMP", "a", "w", "*", "option", "happy", "weight", 2)
+        client.send(command("MULTI") + xadd("t1") + xadd("t2", poll="lunch") + weighed + command("EXEC"))
+        *_, (counted, others, heavy) = client.replies(5)
+    assert "ok" == code(counted)
+    words = "NOPERM this XADD is for the poll 'lunch', and the token bound is bound to others; it was not counted"
+    assert words == others.text
+    assert "NOPERM this XADD has the weight 2, which needs the role manage; it was not counted" == heavy.text
+
+
 def test_votes_beyond_the_rate_are_surely_not_counted(node: RespNode) -> None:
     """What comes together may go beyond the burst once, as a request of HTTP does."""
     with node.connect() as client:

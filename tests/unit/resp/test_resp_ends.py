@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -111,9 +112,40 @@ def test_a_vote_goes_on_when_its_client_leaves(node: RespNode) -> None:
     with node.connect() as client:
         client.send(xadd(1) + xadd(2, option="sad"))
         under_way(node)
-    wait_for("the connection is gone", lambda: not node.connections())
     node.http.call(node.http.replica.commit_held)
+    wait_for("the connection is gone", lambda: not node.connections())
     assert {"happy": 1, "sad": 1} == node.tally()
+
+
+def ends_its_side(client: Client) -> None:
+    client.sock.shutdown(socket.SHUT_WR)
+
+
+def test_a_client_that_sends_nothing_more_gets_the_replies_to_what_it_sent(node: RespNode, client: Client) -> None:
+    """As by `printf … | nc`. Redis answers it, too."""
+    client.send(xadd(1) + command("HGETALL", "poll:mood") + command("PING") * 1_000 + xadd(2))
+    ends_its_side(client)
+    first, tally, *pongs, second = client.replies(1_003)
+    assert [str, str] == [type(first), type(second)]
+    assert ["happy", "1", "sad", "0"] == tally
+    assert {"PONG"} == {*pongs}
+    assert client.is_closed()
+
+
+def test_a_client_that_sends_nothing_more_is_closed_if_it_has_asked_for_nothing(node: RespNode) -> None:
+    for sent in (b"", b"*2\r\n$4\r\nECHO\r\n", command("SUBSCRIBE", "poll:mood")):
+        with node.connect() as client:
+            client.send(sent)
+            ends_its_side(client)
+            client.rest()
+    wait_for("all are gone", lambda: not node.connections())
+
+
+def test_a_client_that_sends_nothing_more_and_reads_nothing_is_cut() -> None:
+    with running(limits=Limits(stall_timeout_s=0.5)) as node, node.connect_lazy() as client:
+        client.send(command("ECHO", "x" * 16_000) * 200)
+        ends_its_side(client)
+        wait_for("it is cut", lambda: not node.connections())
 
 
 def test_a_node_that_stops_answers_the_votes_that_are_under_way() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from quorate.cluster.fsm import StateMachine
-from quorate.resp import reading
+from quorate.resp import keys, reading
 from tests.support.resp_client import xadd
 from tests.support.resp_node import running
 
@@ -60,3 +62,51 @@ def test_one_option_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) 
             client.ask("HMGET", "poll:mood", "happy", "angry"),
             client.ask("HEXISTS", "poll:mood", "sad"),
         ]
+
+
+def test_many_keys_are_counted_each_time_that_they_stand_there() -> None:
+    """As in Redis, and each at the newest level that one of them asks for."""
+    with running() as node, node.connect() as client:
+        node.create()
+        node.create("lunch")
+        keys = ("poll:mood", "poll:mood", "linearizable:poll:lunch", "poll:nothing", "votes")
+        assert 3 == client.ask("EXISTS", *keys)
+        assert [0, 0] == [client.ask("EXISTS", "votes"), client.ask("EXISTS", "poll:nothing")]
+
+
+@pytest.mark.parametrize("words", [("EXISTS",), ("HMGET", "poll:mood")])
+def test_the_loop_goes_on_while_a_command_of_very_many_words_is_read(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty clients that asked again and again whether there are 9,000 polls made a cluster elect five times."""
+    with running() as node, node.connect() as client:
+        node.create()
+        turns, at = itertools.count(), 0
+
+        def turn() -> None:
+            nonlocal at
+            at = next(turns)
+            node.http.loop.call_soon(turn)
+
+        seen: Counter[int] = Counter()
+        normal_form = keys.normal_form
+
+        def noted(text: str) -> str:
+            seen[at] += 1
+            return normal_form(text)
+
+        monkeypatch.setattr(keys, "normal_form", noted)
+        monkeypatch.setattr(reading, "normal_form", noted)
+        node.http.call(turn)
+        client.ask(*words, *(f"poll:{number}" for number in range(9_000)))
+    assert sum(seen.values()) >= 9_000
+    assert max(seen.values()) <= reading.WORDS_AT_ONCE
+
+
+def test_texts_for_people_are_verbatim_strings_of_resp3() -> None:
+    with running() as node, node.connect() as client:
+        for protocol, kind, begins in ((2, "bulk", ""), (3, "verbatim", "txt:")):
+            client.ask("HELLO", protocol)
+            for words in ("INFO", "CLUSTER NODES", "CLUSTER INFO", "CLIENT INFO", "CLIENT LIST"):
+                text = client.ask(*words.split())
+                assert (kind, True) == (client.kind, text.startswith(begins)), words
