@@ -15,7 +15,7 @@ from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results, Versioned
 from quorate.cluster.submit.choices import count_choices
 from quorate.cluster.submit.submitter import Submitter
-from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, Stale, TooLarge, UnknownPoll
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.turns import Turns
 from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
@@ -398,45 +398,3 @@ async def test_a_follower_that_lags_too_much_has_the_leader_list_the_polls(monke
     monkeypatch.setattr(reads_module, "ENTRY_BYTES_MAX", 10)
     with pytest.raises(Stale, match="ask again"):
         await reads.polls()
-
-
-@on_loop
-async def test_which_of_many_polls_there_are_is_one_question_to_the_leader() -> None:
-    """It was one for each key of EXISTS, which may name ten thousand."""
-    leader, follower, reads = await pair()
-    serve, asked = leader.handlers["read"], 0
-
-    async def counted(peer: str, request: bytes) -> bytes:
-        nonlocal asked
-        asked += 1
-        return await serve(peer, request)
-
-    leader.handlers["read"] = counted
-    named = {"mood", *(f"poll {number}" for number in range(100))}
-    levels: tuple[Level, ...] = ("weak", "linearizable")
-    for level in levels:
-        asked = 0
-        assert {"mood"} == await reads.existing(named, level=level)
-        assert 1 == asked
-    assert {"mood"} == await reads.existing({"mood"}, level="none")
-    with pytest.raises(NotReady):
-        await reads.existing(named, level="none", wait_s=0)
-    between = follower.peers["n3"] = LocalReplica("n3")
-    between.peers["n1"], follower.leader_via = leader, "n3"
-    assert {"mood"} == await reads.existing({"mood", "poll 1"}), "this node does not get what the leader applies"
-
-
-@on_loop
-async def test_a_follower_that_lags_waits_or_asks_before_it_says_which_polls_there_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    leader, follower, reads = await pair()
-    follower.state = StateMachine()
-    asked = asyncio.ensure_future(reads.existing({"mood", "lunch"}))
-    await asyncio.sleep(0.05)
-    assert not asked.done()
-    await replicate(leader, follower)
-    assert {"mood"} == await asked
-    monkeypatch.setattr(reads_module, "CATCH_UP_S", 0.01)
-    follower.state = StateMachine()
-    assert {"mood"} == await reads.existing({"mood", "lunch"})
