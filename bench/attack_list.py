@@ -6,9 +6,9 @@ import json
 import math
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from bench.workloads import post
+from bench.workloads import command, post
 from quorate.vote import REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 
 HOST = b"Host: localhost\r\n"
@@ -28,7 +28,8 @@ class Attack:
     stays_s: float = math.inf  # then it leaves, and another one comes
     resets: bool = False  # it leaves without an end
     speaks_tls: bool = True  # where the node does
-    at: Literal["http", "raft"] = "http"
+    ends: bool = False  # it says that it sends nothing more, and stays
+    at: Literal["http", "raft", "resp"] = "http"
     needs: Needs = ""
 
 
@@ -49,6 +50,10 @@ def repeated(about: str, request: bytes, connections: int, every_s: float, needs
     return Attack(about, request, connections, request, every_s, needs=needs)
 
 
+def at_resp(about: str, first: bytes = b"", connections: int = 300, **more: Any) -> Attack:
+    return Attack(about, first, connections, at="resp", **more)
+
+
 BIG = get("/polls/big/results")
 BIG_HERE = get("/polls/big/results?level=none")
 FAR = "/polls/bench/results?min_version=999999999999&wait=30s"
@@ -61,6 +66,19 @@ FAT = b"".join(b"a:\r\n" for _ in range(15_000))
 NOISE = random.Random(1).randbytes(4 * KIB)
 CHUNKED = b"POST /votes HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 BODY_60K = b"Content-Length: 60000\r\n"
+
+PING, MULTI = command(b"PING"), command(b"MULTI")
+HALF_ECHO = b"*2\r\n$4\r\nECHO\r\n$16000\r\n"
+FULL = b"$16000\r\n" + b"x" * 16_000 + b"\r\n"
+QUEUED = command(b"ECHO", b"x" * 16_000)
+HGETALL, SUBSCRIBE = command(b"HGETALL", b"poll:big"), command(b"SUBSCRIBE", b"poll:big")
+SURE = command(b"HGET", b"linearizable:poll:bench", b"happy")
+GUESS = command(b"AUTH", b"0123456789abcdef0123456789abcdef")
+NO_OPTION = b"".join(
+    command(b"XADD", b"poll:bench", b"IDMP", b"x", b"%d" % n, b"*", b"option", b"x" * 200) for n in range(500)
+)
+STARS = command(b"KEYS", b"*p*o*l*l*:*p*o*l*l* *1*x")
+ABSENT = command(b"EXISTS", *(b"poll:%d" % n for n in range(9_000)))
 
 ATTACKS = {
     "nothing": Attack(
@@ -148,6 +166,31 @@ ATTACKS = {
     "raft-idle": Attack("connections to the port between nodes that say nothing", connections=500, at="raft"),
     "raft-noise": Attack("the same with noise", NOISE, 100, NOISE, 0.1, at="raft"),
     "raft-slow": Attack("frames that are announced and do not come", b"\x00\x00\x01\x00", 500, b"\x00", at="raft"),
+    # ---- Redis' protocol
+    "resp-idle": at_resp("connections that send nothing", connections=4_000),
+    "resp-drops": at_resp("a command, a byte a second", HALF_ECHO, 2_000, again=b"x"),
+    "resp-halves": at_resp("commands of a megabyte that do not end", b"*64\r\n" + FULL * 60, again=b"$"),
+    "resp-claims": at_resp("heads that claim four billion", b"*4000000000\r\n" + b"$4000000000\r\n", 100),
+    "resp-lines": at_resp("lines that do not end", b"x" * 8_000, 1_000, again=b"x"),
+    "resp-comers": at_resp("connections that leave at once", connections=100, stays_s=0.0),
+    "resp-resets": at_resp("a command, and a reset", PING, 100, stays_s=0.01, resets=True),
+    "resp-ends": at_resp("reads that ask a majority, and the end of the client's side", SURE * 50, 200, ends=True),
+    "resp-ends-unread": at_resp("the same with 10,000 commands, not read", PING * 10_000, 200, ends=True, reads=0),
+    "resp-pipelined": at_resp("20,000 commands at once, replies not read", PING * 20_000, 100, reads=0),
+    "resp-pipelined-read": at_resp("20,000 commands at once, replies read", PING * 20_000, 20, again=PING * 20_000),
+    "resp-queues": at_resp("transactions of 7 MB that are not run", MULTI + QUEUED * 440),
+    "resp-hashes": at_resp("100,000 options, not read", HGETALL * 20, 100, reads=0, stays_s=4.0, needs="big poll"),
+    "resp-hashes-slow": at_resp("100,000 options, read slowly", HGETALL * 20, 100, reads=SLOW, needs="big poll"),
+    "resp-hashes-read": at_resp("100,000 options, read", HGETALL, 10, again=HGETALL, every_s=0.1, needs="big poll"),
+    "resp-follows": at_resp("SUBSCRIBE to 100,000 options, not read", SUBSCRIBE, reads=0, needs="big poll"),
+    "resp-follows-slow": at_resp("the same, read slowly", SUBSCRIBE, reads=SLOW, needs="big poll"),
+    "resp-follows-many": at_resp("SUBSCRIBE by the thousand", command(b"SUBSCRIBE", b"poll:bench"), 900),
+    "resp-guesses": at_resp("tokens that are guessed", GUESS * 100, 50, again=GUESS * 100, every_s=0.02),
+    "resp-no-options": at_resp("500 votes for no option at once", NO_OPTION, 20, again=NO_OPTION, every_s=0.05),
+    "resp-majority": at_resp("reads that ask a majority", SURE, 50, again=SURE, every_s=0.02),
+    "resp-patterns": at_resp("patterns that take long", STARS, 20, again=STARS, every_s=0.05, needs="many polls"),
+    "resp-absent": at_resp("whether there are 9,000 polls", ABSENT, 20, again=ABSENT, every_s=0.05),
+    "resp-noise": at_resp("noise", NOISE, 100, again=NOISE, every_s=0.1),
     # ---- TLS
     "tls-begun": Attack("handshakes of TLS that are begun and left", b"\x16\x03\x01", 1_000, speaks_tls=False),
 }

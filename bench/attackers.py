@@ -76,6 +76,8 @@ class Hostile(asyncio.Protocol):
     async def act(self) -> None:
         attack = self._attack
         self.transport.write(attack.first)
+        if attack.ends:
+            self.transport.write_eof()
         end_s = time.monotonic() + attack.stays_s
         while not self.closed.done() and (left_s := end_s - time.monotonic()) > 0:
             with suppress(TimeoutError):

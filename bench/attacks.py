@@ -84,14 +84,15 @@ class Row(msgspec.Struct):
 
 
 HEAD = (
-    f"{'attack':16} {'voters: p50, p99 ms':>22} {'under it':>15} {'times':>6}  {'newcomers: p50, p99':>20} "
-    f"{'under it':>15} {'times':>6}  {'MB idle, most':>14}  {'CPU s of each node':>18} {'and stood':>14}"
+    f"{'attack':19} {'voters: p50, p99 ms':>22} {'under it':>15} {'times':>6}  {'newcomers: p50, p99':>20} "
+    f"{'under it':>15} {'times':>6}  {'Redis: p50, p99':>20} {'under it':>15} {'times':>6}  "
+    f"{'MB idle, most':>14}  {'CPU s of each node':>18} {'and stood':>14}"
 )
 
 
 def print_row(row: Row) -> None:
-    cells = [f"{row.attack:16}"]
-    for kind, width in (("voters", 22), ("newcomers", 20)):
+    cells = [f"{row.attack:19}"]
+    for kind, width in (("voters", 22), ("newcomers", 20), ("redis", 20)):
         alone, under = row.alone[kind], row.under[kind]
         cells.append(f"{f'{alone.p50_ms:.1f}, {alone.p99_ms:.1f}':>{width}}")
         cells.append(f"{f'{under.p50_ms:.1f}, {under.p99_ms:.1f}':>15} {row.ratio(kind):6.1f} ")
@@ -107,7 +108,7 @@ def measure(name: str, args: argparse.Namespace, folder: Path) -> Row:
     settings |= {"flush.interval_ms": 1000}
     command = limited(args.descriptors) if args.descriptors else QUORATE
     ca = str(folder / CA) if trusts else None
-    with FreshCluster(folder, settings=settings, command=command, ca=ca) as cluster:
+    with FreshCluster(folder, settings=settings, command=command, ca=ca, resp=True) as cluster:
         prepare(cluster, ATTACKS[name])
         for node in cluster.nodes if args.nice else ():
             set_nice(args.nice, node.pid)
@@ -118,7 +119,9 @@ async def attacked(
     name: str, cluster: FreshCluster, args: argparse.Namespace, folder: Path, trusts: ssl.SSLContext | None
 ) -> Row:
     leader = cluster.leader()
-    honest = Honest([("localhost" if trusts else "127.0.0.1", node.port) for node in cluster.nodes], trusts)
+    host = "localhost" if trusts else "127.0.0.1"
+    places = [(host, node.port) for node in cluster.nodes]
+    honest = Honest(places, [(host, port) for port in cluster.resp_ports], trusts)
     watched = Watched(cluster)
     await asyncio.sleep(args.warm_up)
     honest.noticed()
@@ -183,7 +186,7 @@ class Watched:
 
 
 def start_attacker(name: str, nodes: list[NodeProcess], args: argparse.Namespace, folder: Path, tls: bool) -> Process:
-    places = [str(node.place.http if ATTACKS[name].at == "http" else node.place.raft) for node in nodes]
+    places = [str(getattr(node.place, ATTACKS[name].at)) for node in nodes]
     command = [sys.executable, "-m", "bench.attackers", name, *places, "--cpu", str(args.cpu)]
     command += ["--nice", str(min(19, 19 + args.nice))]
     command += ["--ca", str(folder / CA)] if tls else []
@@ -240,7 +243,7 @@ def settings(args: argparse.Namespace) -> str:
 
 
 def parsed(words: list[str] | None = None) -> argparse.Namespace:
-    listed = "\n".join(f"    {name:16} {attack.about}" for name, attack in ATTACKS.items())
+    listed = "\n".join(f"    {name:19} {attack.about}" for name, attack in ATTACKS.items())
     parser = argparse.ArgumentParser(
         description=f"{__doc__}\nattacks, in which every connection does the same:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

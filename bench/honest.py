@@ -1,8 +1,9 @@
 """Honest clients at a moderate rate: what they notice while somebody attacks the cluster.
 
-Two kinds at once, each over all nodes in turn. Voters keep their connections and pause between two votes. Newcomers
-come by the clock, however slow the answers are; each opens a connection, sends one vote and leaves, so their time has
-the connecting in it. What a client waits for longer than `GIVE_UP_S`, or is refused, is a failure; its time counts too.
+Three kinds at once, each over all nodes in turn. Voters keep their connections and pause between two votes; those
+called "redis" do the same by Redis' protocol. Newcomers come by the clock, however slow the answers are; each opens a
+connection, sends one vote and leaves, so their time has the connecting in it. What a client waits for longer than
+`GIVE_UP_S`, or is refused, is a failure; its time counts too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.gaps import percentile_s
-from bench.workloads import one_vote
+from bench.workloads import one_vote, xadds
 
 VOTERS = 9
 PAUSE_S = 0.05
@@ -41,13 +42,19 @@ class Noticed(msgspec.Struct):
 class Honest:
     """Runs until `stop`. `noticed` gives what was measured since it was called last."""
 
-    def __init__(self, places: Sequence[Place], trusts: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, places: Sequence[Place], resp_places: Sequence[Place], trusts: ssl.SSLContext | None = None
+    ) -> None:
         self._places, self._trusts = places, trusts
         self._numbers = itertools.count(time.time_ns() // 1_000_000 % 10**8 * 10**6)
-        self._vote = one_vote("localhost")
-        self._took_s: dict[str, list[float]] = {"voters": [], "newcomers": []}
+        self._vote, self._xadd = one_vote("localhost"), xadds(1)("localhost")
+        self._took_s: dict[str, list[float]] = {"voters": [], "newcomers": [], "redis": []}
         self._failures: dict[str, Counter[str]] = {kind: Counter() for kind in self._took_s}
-        self._tasks = [asyncio.create_task(self._voter(places[n % len(places)])) for n in range(VOTERS)]
+        self._tasks = [
+            asyncio.create_task(self._voter(kind, at[n % len(at)]))
+            for kind, at in (("voters", places), ("redis", resp_places))
+            for n in range(VOTERS)
+        ]
         self._tasks.append(asyncio.create_task(self._newcomers()))
         self._once: set[asyncio.Task[None]] = set()
 
@@ -66,18 +73,18 @@ class Honest:
             task.cancel()
         await asyncio.wait(tasks)
 
-    async def _voter(self, place: Place) -> None:
+    async def _voter(self, kind: str, place: Place) -> None:
         while True:
             try:
                 reader, writer = await self._connect(place)
             except (OSError, TimeoutError) as error:
-                self._failures["voters"][f"connecting: {type(error).__name__}"] += 1
+                self._failures[kind][f"connecting: {type(error).__name__}"] += 1
                 await asyncio.sleep(AGAIN_S)
                 continue
             try:
                 is_good = True
                 while is_good:
-                    is_good = await self._cast("voters", reader, writer, time.perf_counter())
+                    is_good = await self._cast(kind, reader, writer, time.perf_counter())
                     await asyncio.sleep(PAUSE_S)
             finally:
                 writer.transport.abort()
@@ -113,16 +120,32 @@ class Honest:
         failure = ""
         try:
             async with asyncio.timeout(GIVE_UP_S):
-                writer.write(self._vote(next(self._numbers)))
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                body = await reader.readexactly(int(length))
-            if b'"applied":1' not in body:
-                failure = head[9:12].decode()
+                number = next(self._numbers)
+                if kind == "redis":
+                    failure = await self._failure_by_resp(reader, writer, number)
+                else:
+                    failure = await self._failure_by_http(reader, writer, number)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             failure = type(error).__name__
         self._note(kind, began_s, failure)
         return not failure
+
+    async def _failure_by_http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> str:
+        """The status, if the vote was not counted."""
+        writer.write(self._vote(number))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        body = await reader.readexactly(int(length))
+        return "" if b'"applied":1' in body else head[9:12].decode()
+
+    async def _failure_by_resp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> str:
+        """The first word of the error, if the vote was not counted."""
+        writer.write(self._xadd(number))
+        line = await reader.readuntil(b"\r\n")
+        if line.startswith(b"-"):
+            return line[1:].split()[0].decode()
+        await reader.readuntil(b"\r\n")
+        return ""
 
     def _note(self, kind: str, began_s: float, failure: str) -> None:
         self._took_s[kind].append(time.perf_counter() - began_s)

@@ -90,8 +90,8 @@ def xadds(votes: int) -> Callable[[str], Callable[[int], bytes]]:
     """Votes with an id each, written together."""
 
     def make(host: str) -> Callable[[int], bytes]:
-        before = _command(b"XADD", b"poll:bench", b"IDMP", b"bench")
-        after = _command(b"*", b"option", b"happy", head=False)
+        before = command(b"XADD", b"poll:bench", b"IDMP", b"bench", head=False)
+        after = command(b"*", b"option", b"happy", head=False)
         vote = b"".join((b"*8\r\n", before, b"$%d\r\n%%015d" % DIGITS, b"\r\n", after))
         return lambda number: b"".join([vote % (number * votes + place) for place in range(votes)])
 
@@ -102,7 +102,7 @@ def incrs(votes: int) -> Callable[[str], Callable[[int], bytes]]:
     """What comes next to votes in Redis: increments, and one wait until a replica has them."""
 
     def make(host: str) -> Callable[[int], bytes]:
-        request = _command(b"INCR", b"happy", head=True) * votes + _command(b"WAIT", b"1", b"1000", head=True)
+        request = command(b"INCR", b"happy") * votes + command(b"WAIT", b"1", b"1000")
         return lambda number: request
 
     return make
@@ -110,13 +110,13 @@ def incrs(votes: int) -> Callable[[str], Callable[[int], bytes]]:
 
 def hash_read(name: bytes, *words: bytes) -> Callable[[str], Callable[[int], bytes]]:
     def make(host: str) -> Callable[[int], bytes]:
-        request = _command(name, b"poll:bench", *words, head=True)
+        request = command(name, b"poll:bench", *words)
         return lambda number: request
 
     return make
 
 
-def _command(*words: bytes, head: bool = False) -> bytes:
+def command(*words: bytes, head: bool = True) -> bytes:
     parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
     return (b"*%d\r\n" % len(words) if head else b"") + b"".join(parts)
 
