@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.vote_columns import VoteColumns
 from quorate.crash_points import crash_point
-from quorate.doors.by_hand import ByHand
+from quorate.doors.by_hand import ByHand, Work
+from quorate.errors import QuorateError
+from quorate.tracing import REQUEST, Tracer
 from quorate.vote import Rejection, Tallied
 
 MANY = 100  # votes; no more are cast together, because a request of more has to give way to others
@@ -35,11 +37,14 @@ class Voter(Protocol):
 class Casting(ByHand):
     """Votes that go together."""
 
-    __slots__ = ("_note", "_voters", "votes")
+    __slots__ = ("_note", "_trace", "_tracer", "_voters", "votes")
 
-    def __init__(self, note: Callable[[Tallied], None]) -> None:
+    def __init__(self, note: Callable[[Tallied], None], tracer: Tracer | None) -> None:
         super().__init__()
         self._note = note
+        self._tracer, self._trace = tracer, None if tracer is None else tracer.begin(())
+        if self._trace is not None:
+            self._send = self._send_traced
         self.votes = VoteColumns([], [])
         self._voters: list[tuple[Voter, int]] = []  # and the place of the first of its votes
 
@@ -56,10 +61,23 @@ class Casting(ByHand):
         for (voter, start), end in zip(self._voters, ends, strict=True):
             own = {at - start: rejected[at] for at in range(start, end) if at in rejected} if rejected else NONE
             self._tell(voter.counted, value.version, own)
+        self._end_trace("")
 
     def failed(self, error: BaseException) -> None:
         for voter, _ in self._voters:
             self._tell(voter.not_counted, error)
+        self._end_trace(error.kind if isinstance(error, QuorateError) else type(error).__name__)
+
+    def _send_traced(self, work: Work) -> Any:
+        token = REQUEST.set(self._trace)
+        try:
+            return work.send(None)
+        finally:
+            REQUEST.reset(token)
+
+    def _end_trace(self, error: str) -> None:
+        if self._trace is not None and self._tracer is not None:
+            self._tracer.end_command(self._trace, "XADD", len(self.votes), error)
 
     def _tell(self, told: Callable[..., None], *what: Any) -> None:
         try:
@@ -71,8 +89,10 @@ class Casting(ByHand):
 class Castings:
     """Used on the node's loop. `note` counts what became of votes."""
 
-    def __init__(self, submitter: Submitter, timeout_s: float, note: Callable[[Tallied], None]) -> None:
-        self._submitter, self._timeout_s, self._note = submitter, timeout_s, note
+    def __init__(
+        self, submitter: Submitter, timeout_s: float, note: Callable[[Tallied], None], tracer: Tracer | None
+    ) -> None:
+        self._submitter, self._timeout_s, self._note, self._tracer = submitter, timeout_s, note, tracer
         self._loop = asyncio.get_running_loop()
         self._gathering: dict[int, Casting] = {}  # by share
         self._scheduled = False
@@ -80,7 +100,7 @@ class Castings:
     def cast(self, voter: Voter, votes: VoteColumns, share: int) -> Casting:
         """The casting that the votes go with. Many votes go alone, as one request."""
         if len(votes) >= MANY:
-            alone = Casting(self._note)
+            alone = Casting(self._note, self._tracer)
             alone.add(voter, votes)
             self._run(alone, share)
             return alone
@@ -93,7 +113,7 @@ class Castings:
         return casting
 
     def _begin(self, share: int) -> Casting:
-        casting = self._gathering[share] = Casting(self._note)
+        casting = self._gathering[share] = Casting(self._note, self._tracer)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._leave)

@@ -18,6 +18,7 @@ from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
 from quorate.resp.alike import Tails
 from quorate.resp.casting import Castings
+from quorate.tracing import Tracer
 from quorate.vote import Tallied
 
 
@@ -71,12 +72,13 @@ class Door:
     voters: Callable[[], int]
     timeout_s: float
     allow_unkeyed: bool = False
+    tracer: Tracer | None = None  # None: nothing is traced
     counts: RespCounts = field(default_factory=RespCounts)
     tails: Tails = field(default_factory=Tails)
     castings: Castings = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.counts.note))
+        object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.counts.note, self.tracer))
 
     @property
     def majority(self) -> int:

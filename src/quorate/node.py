@@ -216,6 +216,7 @@ class Node:
             voters=lambda: sum(member.voter for member in self.replica.members()),
             timeout_s=self.config.resp.timeout_ms / 1000,
             allow_unkeyed=self.config.resp.allow_unkeyed,
+            tracer=self.tracer,
             counts=self.resp_counts,
         )
 

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -25,7 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from quorate import __version__
 from quorate.config import Config
-from quorate.tracing import RequestTrace, TracedStep
+from quorate.tracing import Attribute, RequestTrace, TracedStep
 from quorate.web.session import WebSession
 
 TRACES_MAX = 100  # a second
@@ -88,13 +88,23 @@ class OtelTracer:
         return RequestTrace(time.perf_counter(), parent)
 
     def end(self, trace: RequestTrace, route: str, status: int) -> None:
+        attributes: dict[str, Attribute] = {
+            "http.request.method": "POST",
+            "http.route": route,
+            "http.response.status_code": status,
+        }
+        self._end(trace, attributes)
+
+    def end_command(self, trace: RequestTrace, command: str, votes: int, error: str) -> None:
+        failed = {"error.type": error} if error else {}
+        self._end(trace, {"quorate.command": command, "quorate.votes": votes, **failed})
+
+    def _end(self, trace: RequestTrace, attributes: Mapping[str, Attribute]) -> None:
         now_s = time.perf_counter()
         offset_s = time.time() - now_s
-        attributes: dict[str, Any] = {"http.request.method": "POST", "http.route": route}
-        attributes["http.response.status_code"] = status
         context = self._propagator.extract({"traceparent": trace.parent}) if trace.parent else None
         request = self._tracer.start_span(
-            "receive", context, SpanKind.SERVER, attributes, start_time=_ns(trace.began_s + offset_s)
+            "receive", context, SpanKind.SERVER, dict(attributes), start_time=_ns(trace.began_s + offset_s)
         )
         self._put_within(request, trace.steps, offset_s)
         request.end(_ns(now_s + offset_s))

@@ -53,3 +53,7 @@ class Tracer(Protocol):
     def end(self, trace: RequestTrace, route: str, status: int) -> None:
         """It was answered."""
         ...
+
+    def end_command(self, trace: RequestTrace, command: str, votes: int, error: str) -> None:
+        """So many votes that clients of Redis sent in one turn were answered. `error`: its kind, or nothing."""
+        ...

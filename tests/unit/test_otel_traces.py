@@ -192,6 +192,35 @@ def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: 
     assert "sqlite" == flush["quorate.sink"]
 
 
+def test_votes_of_redis_clients_are_told_from_their_coming_to_their_count(tmp_path: Path, collector: Collector) -> None:
+    """Those that come in one turn are one trace."""
+    votes = b"".join(b"XADD poll:mood IDMP ana %d * option a\r\n" % number for number in range(3))
+
+    async def main() -> None:
+        config = config_of(tmp_path, collector.url, traces__ratio="1", resp__listen="127.0.0.1:0")
+        node = Node(config)
+        run = asyncio.create_task(node.run())
+        try:
+            await until(lambda: node.resp.listening)
+            early = await asyncio.open_connection("127.0.0.1", int(node.resp.listening[0].rpartition(":")[2]))
+            await until(lambda: node.replica.is_leader and node.replica.state.cluster_id and node.http.listening)
+            await post(node, "/polls", {"id": "mood", "title": "How?", "options": ["a", "b"], "state": "open"})
+            reader, writer = early
+            writer.write(votes)
+            for place in range(3):
+                assert f"-{place}".encode() in await reader.readuntil(b"-%d\r\n" % place)
+            writer.close()
+        finally:
+            node.ask_to_stop()
+            await run
+
+    asyncio.run(main())
+    spans = [span for _, span in collector.spans]
+    (receive,) = (span for span in spans if "quorate.command" in attributes_of(span))
+    assert {"quorate.command": "XADD", "quorate.votes": 3} == attributes_of(receive)
+    assert set(STEPS) == {span.name for span in spans if span.parent_span_id == receive.span_id}
+
+
 def tracer_of(folder: Path, ratio: str, clock: Callable[[], float] = time.monotonic) -> OtelTracer:
     return OtelTracer(config_of(folder, "http://127.0.0.1:1", traces__ratio=ratio), InMemorySpanExporter(), clock)
 
