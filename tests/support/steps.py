@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
 
 ROOM = 1.05
 
@@ -27,30 +27,31 @@ class Steps:
 
 
 class StepCount:
-    """Call `start` and `stop` on the thread that is counted, or use it as a context there."""
+    """Call `start` and `stop` on the thread that is counted, for each of some rounds.
+
+    A timer may run in a round, on a slow machine in many. So the round with the fewest steps counts.
+    """
 
     def __init__(self) -> None:
         self._python_calls = self._c_calls = self._lines = 0
+        self._rounds: list[Steps] = []
         self._others: Any = None  # the tracing of coverage
 
     def start(self) -> None:
+        self._python_calls = self._c_calls = self._lines = 0
         self._others = sys.gettrace()
         sys.settrace(self._trace)
         sys.setprofile(self._note)
 
-    def stop(self) -> None:
+    def stop(self, times: int) -> None:
+        """What was counted was done so many times."""
         sys.setprofile(None)
         sys.settrace(self._others)
+        self._rounds.append(Steps(self._python_calls / times, self._c_calls / times, self._lines / times))
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def each(self, times: int) -> Steps:
-        return Steps(self._python_calls / times, self._c_calls / times, self._lines / times)
+    def fewest(self) -> Steps:
+        """Of one time."""
+        return Steps(*(min(getattr(each, name) for each in self._rounds) for name in Steps.__slots__))
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
