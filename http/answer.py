@@ -10,7 +10,8 @@ from quorate.cluster.replica import Replica
 from quorate.doors.event import Event, as_server_sent
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import QuorateError
-from quorate.http.reply import VERSION, Headers, Reply, headers_of, problem, signature
+from quorate.http.reply import VERSION, Headers, Reply, headers_of, problem, reply, signature
+from quorate.vote import Tallied
 
 ANSWER = "quorate.answer"  # the scope's key for `answer`
 
@@ -76,6 +77,16 @@ def quick_bytes(reply: Reply, replica: Replica, date: Headers, *, keep_alive: bo
         return _bytes_of(reply.status, headers, reply.body)
     before, after = _usual_head(reply.status, reply.content_type, signature(replica), date[0])
     return b"%b%d%b%d\r\n\r\n%b" % (before, len(reply.body), after, reply.version, reply.body)
+
+
+@lru_cache(maxsize=64)
+def all_counted_bytes(
+    votes: int, version: int, signed: tuple[tuple[bytes, bytes], ...], date: tuple[bytes, bytes]
+) -> bytes:
+    """The answer to so many votes that all are counted now: the same for all requests that were cast together."""
+    counted = reply(Tallied(votes, 0, [], version))
+    before, after = _usual_head(counted.status, counted.content_type, signed, date)
+    return b"%b%d%b%d\r\n\r\n%b" % (before, len(counted.body), after, version, counted.body)
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from quorate.http.api import Api
 from quorate.http.counts import GONE
 from quorate.http.flow import new_parser
 from quorate.http.intake import HEADER_BYTES, SMALL_HEAD_BYTES, Intake
+from quorate.http.known_head import KnownHead, known_head
 from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers
@@ -74,6 +75,7 @@ class Arrivals(HttpToolsProtocol):
         self._may_begin_small = False  # one with each piece that comes: it may be answered at once, and others wait
         self._small: bytes | None = None  # the body of what may be a request for `small_votes.py`
         self._small_since_s = 0.0  # when its head was complete
+        self._known: KnownHead | None = None  # of the last small request
 
     def _parse(self, data: bytes) -> bool:
         self._feed(data)
@@ -142,7 +144,7 @@ class Arrivals(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._small is not None:
             self._arriving = False
-            self._begin_small()
+            self._begin_small(self.headers, self._small)
         elif not self._offers_upgrade:
             self._arriving = False
             super().on_message_complete()
@@ -165,14 +167,25 @@ class Arrivals(HttpToolsProtocol):
             and is_plain(self.headers)
         )
 
-    def _begin_small(self) -> None:
-        door, body, self._small = self._shared.small_votes, self._small, None
-        assert door is not None
-        assert body is not None
-        self.answering, self._may_begin_small = None, False
-        request = SmallVotesRequest(door, cast("Connection", self), self._small_since_s)
+    def _begin_small(self, headers: Headers, body: bytes) -> None:
+        assert self._shared.small_votes is not None
+        self._small, self.answering, self._may_begin_small = None, None, False
+        request = SmallVotesRequest(self._shared.small_votes, cast("Connection", self), self._small_since_s)
         self.cycle = cast("RequestResponseCycle", request)
-        request.begin(self.headers, body)
+        request.begin(headers, body)
+
+    def _parse_alone(self, data: bytes) -> None:
+        """Parse what came when nothing was under way, and keep the head if it was one small request."""
+        if self._known is not None and self._may_begin_small and not self.flow.write_paused:
+            body = self._known.body_of(data)
+            if body is not None:
+                self._began_s, self._small_since_s = self.loop.time(), time.perf_counter()
+                self._begin_small(self._known.headers, body)
+                return
+        self._known = None
+        self._parse(data)
+        if not (self._may_begin_small or self._arriving or self._offers_upgrade or self._head_bytes):
+            self._known = known_head(data, self.headers, self._body_bytes)
 
     def _leave_small(self) -> None:
         """The client has left, or was refused, before the body was complete."""

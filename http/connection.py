@@ -95,7 +95,7 @@ class HttpConnection(Arrivals):
     def _take(self, data: bytes) -> None:
         try:
             if len(data) <= FIRST_BYTES and (not self._is_busy or self._small is not None):
-                self._parse(data)
+                self._parse(data) if self._arriving else self._parse_alone(data)
             else:
                 self._intake.take(data, self._body_left, busy=self._is_busy)
         except httptools.HttpParserError:

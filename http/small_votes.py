@@ -1,9 +1,10 @@
 """Small votes are answered from the protocol's callbacks, without an ASGI task: a third door, for the busiest route.
 
-A `POST /votes` has up to a kilobyte, and comes to a connection that has nothing else to do. Its handler is the same
-coroutine as behind the other doors. Here it is run by hand (`by_hand.py`). A task, a scope and the messages of ASGI
-would cost more than all the rest that a node does for one vote. Everything that is not so plain goes to `asgi.py`, as
-if this file were not there (`is_plain`).
+A `POST /votes` has up to a kilobyte, and comes to a connection that has nothing else to do. A task, a scope and the
+messages of ASGI would cost more than all the rest that a node does for one vote. Votes that each stand alone are cast
+with those of other requests (`casting.py`). For what is counted as a whole, the handler is the same coroutine as behind
+the other doors, and is run by hand (`by_hand.py`). Everything that is not so plain goes to `asgi.py`, as if this file
+were not there (`is_plain`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from quorate.cluster.submit.batch import tallied_of
+from quorate.cluster.submit.vote_columns import DecidedColumns, columns_of
 from quorate.doors.by_hand import ByHand, Work
+from quorate.doors.casting import Castings
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import QuorateError
-from quorate.http.answer import quick_bytes
+from quorate.http.answer import all_counted_bytes, quick_bytes
 from quorate.http.api import Api
-from quorate.http.reply import Headers, Reply, internal, problem
+from quorate.http.handlers.votes import read_plain, told
+from quorate.http.reply import Headers, Reply, internal, problem, signature
 from quorate.http.request import Request
 from quorate.http.scope import caller_of, read_headers
+from quorate.http.vote_body import ParsedVotes
 from quorate.security.roles import RouteRole
 from quorate.tracing import REQUEST, RequestTrace
+from quorate.vote import Tallied
 
 Handler = Callable[[Request], Work]
 
@@ -66,6 +73,7 @@ class SmallVotes:
     def __init__(self, api: Api, answer: Handler, role: RouteRole) -> None:
         """`answer` and `role` are those of the route."""
         self.api, self.answer, self.role = api, answer, role
+        self.castings = Castings(api.submitter, api.limits.timeout_s)
         self.waiting: set[SmallVotesRequest] = set()
         self._all_answered: asyncio.Event | None = None
 
@@ -98,6 +106,7 @@ class SmallVotesRequest(ByHand):
 
     __slots__ = (
         "_began_s",
+        "_cast",
         "_connection",
         "_door",
         "_trace",
@@ -122,19 +131,55 @@ class SmallVotesRequest(ByHand):
             self._trace, self._send = tracer.begin(headers), self._send_traced
         self._door.waiting.add(self)
         try:
-            work = self._work_of(headers, body)
+            request = self._read(headers, body)
+            parsed = read_plain(self._door.api, request) if self._trace is None else None
+            if parsed is not None:
+                self._cast_together(request, parsed)
+                return
+            work = self._door.answer(request)
         except Exception as error:
             self.failed(error)
         else:
             self.run(work)
 
-    def _work_of(self, headers: Headers, body: bytes) -> Work:
+    def _read(self, headers: Headers, body: bytes) -> Request:
         door = self._door
         api, scope = door.api, {"client": self._connection.client, "headers": headers}
         api.origins.check(headers)
         request = Request(PATH, caller_of(scope, api.access, door.role), body=body)
         read_headers(request, scope)
-        return door.answer(request)
+        return request
+
+    # ---- votes that are cast with others ----------------------------------------------------------------------------
+
+    def _cast_together(self, request: Request, parsed: ParsedVotes) -> None:
+        door = self._door
+        votes = columns_of(parsed.votes, door.api.submitter.hash_key)
+        self._cast = request, parsed
+        door.castings.cast(self, votes, request.caller.share)
+
+    def all_counted(self, version: int) -> None:
+        door, connection, (request, parsed) = self._door, self._connection, self._cast
+        votes = len(parsed.votes)
+        if not self.keep_alive:  # the node is stopping
+            self._answer(told(door.api, request, parsed, Tallied(votes, 0, [], version)))
+            return
+        door.api.counts.applied += votes
+        self._end(200)
+        if not connection.is_lost:
+            signed = signature(door.api.replica)
+            connection.transport.write(all_counted_bytes(votes, version, signed, connection.date[0]))
+            self._sent()
+
+    def decided(self, version: int, outcomes: bytes) -> None:
+        request, parsed = self._cast
+        tallied = tallied_of(parsed.votes, DecidedColumns(version, outcomes))
+        self._answer(told(self._door.api, request, parsed, tallied))
+
+    def not_counted(self, error: BaseException) -> None:
+        self.failed(error)
+
+    # ---- its end ----------------------------------------------------------------------------------------------------
 
     def ended(self, value: Any) -> None:
         self._answer(value)
@@ -151,20 +196,23 @@ class SmallVotesRequest(ByHand):
 
     def _answer(self, answer: Reply) -> None:
         door, connection = self._door, self._connection
-        door.answered(self)
-        door.api.counts.served(PATH, answer.status, time.perf_counter() - self._began_s)
-        self.response_started = self.response_complete = True
+        self._end(answer.status)
         if not connection.is_lost:
-            self._write(answer)
+            if len(answer.body) > BIG_BYTES:
+                connection.has_room_for(len(answer.body))  # it is sent all the same: it says what was done
+            data = quick_bytes(answer, door.api.replica, connection.date, keep_alive=self.keep_alive)
+            connection.transport.write(data)
+            self._sent()
         if self._trace is not None and door.api.tracer is not None:
             door.api.tracer.end(self._trace, PATH, answer.status)
 
-    def _write(self, answer: Reply) -> None:
-        door, connection = self._door, self._connection
-        transport = connection.transport
-        if len(answer.body) > BIG_BYTES:
-            connection.has_room_for(len(answer.body))  # it is sent all the same: it says what was done
-        transport.write(quick_bytes(answer, door.api.replica, connection.date, keep_alive=self.keep_alive))
+    def _end(self, status: int) -> None:
+        door = self._door
+        door.answered(self)
+        door.api.counts.served(PATH, status, time.perf_counter() - self._began_s)
+        self.response_started = self.response_complete = True
+
+    def _sent(self) -> None:
         if not self.keep_alive:
-            transport.close()
-        connection.on_response_complete()
+            self._connection.transport.close()
+        self._connection.on_response_complete()

@@ -10,6 +10,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
+from quorate.doors.casting import Castings
 from quorate.doors.connection_places import ConnectionPlaces
 from quorate.doors.events import Events
 from quorate.doors.limits import Limits
@@ -17,9 +18,8 @@ from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
 from quorate.resp.alike import Tails
-from quorate.resp.casting import Castings
 from quorate.tracing import Tracer
-from quorate.vote import Tallied
+from quorate.vote import Outcome
 
 
 @dataclass(slots=True)
@@ -34,11 +34,9 @@ class RespCounts:
     protocol_errors: int = 0
     refused_connections: int = 0
 
-    def note(self, tallied: Tallied) -> None:
-        self.votes["applied"] += tallied.applied
-        self.votes["duplicate"] += tallied.duplicates
-        for rejection in tallied.rejected:
-            self.votes[rejection.reason] += 1
+    def note(self, outcomes: bytes) -> None:
+        for code in outcomes:
+            self.votes[Outcome(code).reason] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Door:
     castings: Castings = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.counts.note, self.tracer))
+        object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.tracer))
 
     @property
     def majority(self) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from quorate.cluster.submit.choices import choice_of
 from quorate.cluster.submit.vote_columns import VoteColumns, distinct
 from quorate.doors.bounds import check_votes
 from quorate.errors import QuorateError
 from quorate.resp.alike import AlikeVotes
-from quorate.resp.votes import AddedVote, all_counted, as_counted, as_rejected, read_vote
+from quorate.resp.votes import AddedVote, all_counted, as_decided, read_vote
 from quorate.security.caller import Caller
-from quorate.vote import Rejection
 
 
 class GatheredVotes:
@@ -52,17 +51,21 @@ class GatheredVotes:
         self.votes.keys += keys
         self.votes.ids += alike.hashes()
 
-    def counted(self, version: int, rejected: Mapping[int, Rejection]) -> bytes:
-        """The replies. `rejected`: by their place among those that were cast."""
-        if not rejected and len(self.votes) == len(self._replies):
+    def all_counted(self, version: int) -> bytes:
+        """The replies, if all that were cast are counted now."""
+        if len(self.votes) == len(self._replies):
             return all_counted(version, len(self.votes))
-        replies, cast = [], 0
-        for place, reply in enumerate(self._replies):
-            if reply is None:
-                reply = as_rejected(rejected[cast]) if cast in rejected else as_counted(version, place)
-                cast += 1
-            replies.append(reply)
-        return b"".join(replies)
+        return self.decided(version, bytes(len(self.votes)))
+
+    def decided(self, version: int, outcomes: bytes) -> bytes:
+        """The replies. `outcomes` are those of the votes that were cast."""
+        codes = iter(outcomes)
+        return b"".join(
+            [
+                as_decided(version, place, next(codes)) if reply is None else reply
+                for place, reply in enumerate(self._replies)
+            ]
+        )
 
     def refused(self, told: bytes) -> bytes:
         """The replies, if none of them was counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from quorate.doors.by_hand import ByHand
@@ -25,7 +25,6 @@ from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.table import Spec
-from quorate.vote import Rejection
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
 VOTE = XADD.encode()
@@ -213,9 +212,16 @@ class Runner:
             count += more
         return items, count
 
-    def counted(self, version: int, rejected: Mapping[int, Rejection]) -> None:
+    def all_counted(self, version: int) -> None:
         self.working = None
-        self.replies.append(self._gathered.counted(version, rejected))
+        self.door.counts.votes["applied"] += len(self._gathered.votes)
+        self.replies.append(self._gathered.all_counted(version))
+        self._go_on()
+
+    def decided(self, version: int, outcomes: bytes) -> None:
+        self.working = None
+        self.door.counts.note(outcomes)
+        self.replies.append(self._gathered.decided(version, outcomes))
         self._go_on()
 
     def not_counted(self, error: BaseException) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from quorate.cluster.submit.vote_columns import columns_of
 from quorate.doors.bounds import check_votes
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
 from quorate.resp.encoding import Raw, Value
 from quorate.resp.keys import poll_of, text_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import Session
-from quorate.resp.votes import UNKEYED, as_rejected, weight_of
+from quorate.resp.votes import UNKEYED, as_decided, weight_of
 from quorate.security.caller import Caller
-from quorate.vote import Vote, check_vote
+from quorate.vote import Outcome, Vote, check_vote
 
 COUNTED = "the vote was counted, and its total did not come"
 
@@ -24,12 +25,13 @@ async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
     if vote.poll is None:
         raise Invalid("HINCRBY needs a poll, whose total it answers: HINCRBY poll:ID OPTION N")
     check_votes(caller, (vote,), command="HINCRBY")
-    tallied = await door.submitter.cast((vote,), timeout_s=door.timeout_s, share=caller.share)
-    door.counts.note(tallied)
-    if tallied.rejected:
-        return Raw(as_rejected(tallied.rejected[0]))
+    votes = columns_of((vote,), door.submitter.hash_key)
+    version, outcomes = await door.submitter.cast_columns(votes, timeout_s=door.timeout_s, share=caller.share)
+    door.counts.note(outcomes)
+    if outcomes[0] != Outcome.APPLIED:
+        return Raw(as_decided(version, 0, outcomes[0]))
     try:
-        results = await door.reads.results(vote.poll, level="none", min_version=tallied.version)
+        results = await door.reads.results(vote.poll, level="none", min_version=version)
         return results.results[vote.option]
     except (QuorateError, KeyError):  # an error would read as if it was not counted
         raise OutcomeUnknown(COUNTED) from None

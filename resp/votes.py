@@ -11,11 +11,12 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from quorate.cluster.entry import ID_HASH_BYTES
+from quorate.cluster.submit.batch import TOLD
 from quorate.cluster.submit.choices import Key
 from quorate.errors import Invalid
 from quorate.resp.encoding import bulk, failure
 from quorate.resp.keys import ANY_POLL, key_of, poll_of, text_of
-from quorate.vote import WEIGHT_MAX, Outcome, Rejection, Vote, check_vote
+from quorate.vote import WEIGHT_MAX, Outcome, Vote, check_vote
 
 ID_PREFIX = b"\0resp"  # ids over HTTP have no such character, so none of them is an id of this door
 NAME_BYTES_MAX = 1_024  # of a producer, or of an iid
@@ -137,8 +138,11 @@ def all_counted(version: int, votes: int) -> bytes:
     return b"".join([as_counted(version, place) for place in range(votes)])
 
 
-def as_rejected(rejection: Rejection) -> bytes:
-    return failure(CODES.get(rejection.reason, "ERR"), rejection.detail)
+def as_decided(version: int, place: int, code: int) -> bytes:
+    if code <= Outcome.DUPLICATE:
+        return as_counted(version, place)
+    reason, detail = TOLD[code]
+    return failure(CODES.get(reason, "ERR"), detail)
 
 
 def _shown(word: bytes) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
 from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, choice_of, key_of
-from quorate.cluster.submit.vote_columns import VoteColumns, columns_of, distinct
+from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns, columns_of, distinct
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.tracing import REQUEST, RequestTrace
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -85,16 +85,12 @@ class _Part:
 
 
 class _AddedVotes:
-    """The votes of one request that a part of a batch has, and how to read their answer.
+    """The votes of one request that a part of a batch has, and how to read their answer."""
 
-    `votes`: as they were sent; None: only their columns are known.
-    """
+    __slots__ = ("_added", "_end", "_part", "_start", "_without_id")
 
-    __slots__ = ("_added", "_end", "_part", "_start", "_votes", "_without_id")
-
-    def __init__(self, part: _Part, votes: Sequence[Vote] | None) -> None:
+    def __init__(self, part: _Part) -> None:
         self._part = part
-        self._votes = votes
         self._added = 0  # of the request's votes
         self._start = self._end = len(part.picks)
         self._without_id: list[tuple[int, int]] = []  # (place of the vote, index of its item in `plain`)
@@ -127,14 +123,18 @@ class _AddedVotes:
         self._added += len(keys)
         self._end = len(part.picks)
 
-    def read(self, version: int, results: list[Result]) -> Tallied:
+    def read(self, version: int, results: list[Result]) -> DecidedColumns:
         result = results[self._part.votes_at]
         if not isinstance(result, VotesResult):
             raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
-        outcomes, plain = result.outcomes[self._start : self._end], result.plain
-        if not any(outcomes) and not (self._without_id and any(plain)):  # the common case: all votes were applied
-            return Tallied(self._added, 0, [], version)
-        return _tally(self._votes, _in_order(self._added, outcomes, self._without_id, plain), version)
+        outcomes = result.outcomes[self._start : self._end]
+        if self._without_id:
+            outcomes = _in_order(self._added, outcomes, self._without_id, result.plain)
+        return DecidedColumns(version, outcomes)
+
+    def read_of(self, votes: Sequence[Vote]) -> Callable[[int, list[Result]], Tallied]:
+        """The same, with names for what became of these votes, which are all that was added."""
+        return lambda version, results: tallied_of(votes, self.read(version, results))
 
 
 class Batch:
@@ -178,24 +178,24 @@ class Batch:
         return part
 
     def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
-        added = _AddedVotes(self._part(share), votes)
+        added = _AddedVotes(self._part(share))
         added.add(votes, hash_key)
-        return self._ticket(added.read, deadline_s)
+        return self._ticket(added.read_of(votes), deadline_s)
 
     async def add_many(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
         """`add_votes` in pieces, between which the loop does other things.
 
         Nobody else may have this batch meanwhile.
         """
-        added = _AddedVotes(self._part(share), votes)
+        added = _AddedVotes(self._part(share))
         for start in range(0, len(votes), VOTES_A_PIECE):
             added.add(votes[start : start + VOTES_A_PIECE], hash_key)
             await asyncio.sleep(0)
-        return self._ticket(added.read, deadline_s)
+        return self._ticket(added.read_of(votes), deadline_s)
 
     def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0) -> Ticket:
         """`add_votes`, of votes that are columns already."""
-        added = _AddedVotes(self._part(share), None)
+        added = _AddedVotes(self._part(share))
         added.add_columns(votes)
         return self._ticket(added.read, deadline_s)
 
@@ -245,22 +245,20 @@ def _little_endian(numbers: array[int]) -> bytes:
     return numbers.tobytes()
 
 
-def _tally(votes: Sequence[Vote] | None, by_vote: bytes, version: int) -> Tallied:
-    if votes is not None and Outcome.CONFLICT in by_vote:
-        by_vote = bytes(
-            Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, by_vote, strict=True)
+def tallied_of(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
+    version, outcomes = decided
+    if not any(outcomes):  # the common case: all votes were applied
+        return Tallied(len(votes), 0, [], version)
+    if Outcome.CONFLICT in outcomes:
+        outcomes = bytes(
+            Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, outcomes, strict=True)
         )
-    applied, duplicates = by_vote.count(Outcome.APPLIED), by_vote.count(Outcome.DUPLICATE)
-    return Tallied(applied, duplicates, rejections_of(votes, by_vote), version)
+    applied, duplicates = outcomes.count(Outcome.APPLIED), outcomes.count(Outcome.DUPLICATE)
+    return Tallied(applied, duplicates, rejections_of(votes, outcomes), version)
 
 
-def rejections_of(votes: Sequence[Vote] | None, outcomes: bytes | bytearray) -> list[Rejection]:
-    """`votes`: None where their ids are not known any more."""
-    return [
-        Rejection(place, None if votes is None else votes[place].id, *TOLD[code])
-        for place, code in enumerate(outcomes)
-        if code > DUPLICATE
-    ]
+def rejections_of(votes: Sequence[Vote], outcomes: bytes | bytearray) -> list[Rejection]:
+    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(outcomes) if code > DUPLICATE]
 
 
 def _is_ignored(vote: Vote, code: int) -> bool:
@@ -270,8 +268,6 @@ def _is_ignored(vote: Vote, code: int) -> bool:
 
 def _in_order(count: int, outcomes: bytes, without_id: list[tuple[int, int]], plain: bytes) -> bytes:
     """One outcome for each vote, in the order of the request."""
-    if not without_id:
-        return outcomes
     by_vote = bytearray(count)
     places = {place for place, _ in without_id}
     for place, code in zip((p for p in range(count) if p not in places), outcomes, strict=True):

@@ -22,7 +22,7 @@ from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
-from quorate.cluster.submit.vote_columns import VOTE_BYTES, VoteColumns
+from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, VoteColumns
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -92,8 +92,8 @@ class Submitter:
         tallied: Tallied = await ticket.answer
         return tallied
 
-    async def cast_columns(self, votes: VoteColumns, *, timeout_s: float, share: int = 0) -> Tallied:
-        """`cast`, of votes that are columns already, hashed with `hash_key`. Rejections have no ids.
+    async def cast_columns(self, votes: VoteColumns, *, timeout_s: float, share: int = 0) -> DecidedColumns:
+        """`cast`, of votes that are columns already, hashed with `hash_key`.
 
         None of them is answered early: a door that has columns has few votes together.
         """
@@ -104,8 +104,8 @@ class Submitter:
         else:
             async with self._queue.batch_alone(size, knew) as batch:
                 ticket = batch.add_columns(votes, deadline_s, share)
-        tallied: Tallied = await ticket.answer
-        return tallied
+        decided: DecidedColumns = await ticket.answer
+        return decided
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""

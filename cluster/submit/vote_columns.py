@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from quorate.cluster.entry import ID_HASH_BYTES
 from quorate.cluster.submit.choices import Key, key_of
@@ -30,6 +31,13 @@ class VoteColumns:
         for option, poll, _ in distinct(self.keys):
             size += len(option.encode()) + (0 if poll is None else len(poll.encode()))
         return size
+
+
+class DecidedColumns(NamedTuple):
+    """`outcomes` has an `Outcome` for each vote."""
+
+    version: int
+    outcomes: bytes
 
 
 def distinct(keys: list[Key]) -> Iterable[Key]:

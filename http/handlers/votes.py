@@ -114,9 +114,7 @@ async def cast(api: Api, request: Request) -> Reply:
 
 async def _cast(api: Api, request: Request) -> Reply:
     parsed = await _read(api, request)
-    if request.caller.bucket is not None:
-        take_votes(request.caller, len(parsed.votes) + len(parsed.refused))
-    check_votes(request.caller, parsed.votes, parsed.places)
+    _admit(request, parsed)
     try:
         tallied = await _submit(api, request, parsed)
     except Rejected as error:
@@ -124,9 +122,36 @@ async def _cast(api: Api, request: Request) -> Reply:
             error.fields["rejected"] = rejected = msgspec.convert(error.fields["rejected"], list[Rejection])
             _explain(api, request, parsed, rejected)
         raise
-    _explain(api, request, parsed, tallied.rejected)
     crash_point("answer-before-send")
+    return told(api, request, parsed, tallied)
+
+
+def read_plain(api: Api, request: Request) -> ParsedVotes | None:
+    """The votes of a small request, which may be cast with those of other requests. None: the request is counted in
+    another way than by an id on each vote, or has a vote that is refused already.
+
+    Raises what `cast` does.
+    """
+    if request.idempotency_key is not None or request.producer is not None:
+        return None
+    parsed = read_votes(request.body, form_of(request.content_type), api.limits.votes)
+    if parsed.refused:
+        return None
+    _admit(request, parsed)
+    return parsed
+
+
+def told(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -> Reply:
+    """The answer to votes that were submitted."""
+    _explain(api, request, parsed, tallied.rejected)
     return _answer(api, request, parsed, tallied)
+
+
+def _admit(request: Request, parsed: ParsedVotes) -> None:
+    """Raises an error if this caller may not send these votes, or not now."""
+    if request.caller.bucket is not None:
+        take_votes(request.caller, len(parsed.votes) + len(parsed.refused))
+    check_votes(request.caller, parsed.votes, parsed.places)
 
 
 def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: Iterable[Rejection]) -> None:

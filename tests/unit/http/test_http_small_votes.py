@@ -224,10 +224,10 @@ def test_garbage_behind_a_vote_does_not_read_as_its_answer(node: Node) -> None:
 def test_a_failure_of_the_handler_is_told_once_and_logged(
     node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: Any, **__: Any) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(node.api.submitter, "cast", broken)
+    monkeypatch.setattr(node.api.submitter, "cast_columns", broken)
     assert 500 == node.vote(**VOTE).status
     assert ["a request to /votes failed unexpectedly; answered 500"] == [r.message for r in caplog.records]
     assert 200 == node.ask("GET", "/livez").status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -94,12 +93,12 @@ def test_a_body_that_does_not_come_in_time_is_counted(node: Node) -> None:
 def test_an_outcome_that_nobody_will_tell_is_unknown(
     node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def cancelled(*_: Any, **__: Any) -> asyncio.Future[Any]:
+    async def cancelled(*_: Any, **__: Any) -> None:
         outcome = node.loop.create_future()
         node.loop.call_soon(outcome.cancel)
-        return outcome
+        await outcome
 
-    monkeypatch.setattr(node.api.submitter, "cast", cancelled)
+    monkeypatch.setattr(node.api.submitter, "cast_columns", cancelled)
     answer = node.vote(**VOTE)
     assert (500, False) == (answer.status, answer.json["definite"])
     assert not node.server._small_votes.waiting

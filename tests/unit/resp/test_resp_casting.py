@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.submit.vote_columns import VoteColumns
+from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns
 from quorate.errors import OutcomeUnknown
-from quorate.vote import Tallied
 from tests.support.http_node import MOOD
 from tests.support.resp_client import command, xadd
 from tests.support.resp_node import running
@@ -68,7 +67,7 @@ def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest
             assert "OK" == client.ask("AUTH", token)
         cast, shares = node.door.submitter.cast_columns, []
 
-        def noted(votes: VoteColumns, *, timeout_s: float, share: int) -> Coroutine[Any, Any, Tallied]:
+        def noted(votes: VoteColumns, *, timeout_s: float, share: int) -> Coroutine[Any, Any, DecidedColumns]:
             shares.append((len(votes), share))
             return cast(votes, timeout_s=timeout_s, share=share)
 
@@ -82,7 +81,7 @@ def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest
 def test_an_outcome_that_is_not_known_closes_each_connection_without_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def lost(votes: VoteColumns, **_: object) -> Tallied:
+    async def lost(votes: VoteColumns, **_: object) -> DecidedColumns:
         raise OutcomeUnknown("leadership was lost")
 
     with running() as node, ExitStack() as stack:
