@@ -123,6 +123,7 @@ class SmallVotesRequest(ByHand):
         self._door, self._connection = door, connection
         self._trace: RequestTrace | None = None
         self._began_s = began_s
+        self._cast: tuple[Request, ParsedVotes] | None = None  # what is cast with others
         self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = True
 
@@ -159,6 +160,7 @@ class SmallVotesRequest(ByHand):
         door.castings.cast(self, votes, request.caller.share)
 
     def all_counted(self, version: int) -> None:
+        assert self._cast is not None
         door, connection, (request, parsed) = self._door, self._connection, self._cast
         votes = len(parsed.votes)
         if not self.keep_alive:  # the node is stopping
@@ -172,6 +174,7 @@ class SmallVotesRequest(ByHand):
             self._sent()
 
     def decided(self, version: int, outcomes: bytes) -> None:
+        assert self._cast is not None
         request, parsed = self._cast
         tallied = tallied_of(parsed.votes, DecidedColumns(version, outcomes))
         self._answer(told(self._door.api, request, parsed, tallied))

@@ -93,7 +93,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
     "backup": (["quorate.backup"], ["plain", "state", "replica", "bridge"]),
     "history": (["quorate.history"], ["plain", "state", "replica", "read"]),
-    "doors": (["quorate.doors"], ["plain", "security", "state", "replica", "read"]),
+    "doors": (["quorate.doors"], ["plain", "security", "state", "replica", "submit", "read"]),
     "resp": (
         ["quorate.resp"],
         ["plain", "security", "doors", "state", "replica", "submit", "read", "listening"],

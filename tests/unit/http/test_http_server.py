@@ -320,11 +320,8 @@ def test_an_unexpected_failure_is_logged_and_not_shown(
 
 
 def test_a_port_in_use_is_said_in_words(node: Node) -> None:
-    async def start() -> None:
-        await server.HttpServer(node.api).start([("127.0.0.1", node.port)])
-
     with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{node.port}.*http\.listen"):
-        node.run(start())
+        node.run(node.call(server.HttpServer, node.api).start([("127.0.0.1", node.port)]))
 
 
 def test_a_node_outside_any_cluster_says_so() -> None:
