@@ -56,7 +56,7 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         if self.failed is not None:
             return
-        if self._at == len(self._data):
+        if self._at == len(self._data) and not self._behind:
             self._data, self._at, self._looked = data, 0, 0
         else:
             self._behind += data

@@ -134,6 +134,16 @@ def test_a_command_that_has_not_come_whole_tells_what_it_takes() -> None:
     assert parser.held_bytes > 9_999 * 40  # an argument takes memory also when it is empty
 
 
+def test_what_comes_while_other_bytes_wait_stays_behind_them() -> None:
+    """The first piece was taken whole, and what came next went before the second."""
+    parser = RequestParser()
+    parser.feed(command("a") * 2)
+    parser.feed(command("b"))
+    assert [[b"a"]] * 2 == parser.take(2)
+    parser.feed(command("c"))
+    assert [[b"b"], [b"c"]] == parser.take(ALL)
+
+
 def test_commands_stay_bytes_until_they_are_asked_for() -> None:
     """A command takes fifty times the memory of its bytes."""
     parser = RequestParser()
