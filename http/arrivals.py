@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from quorate.doors.connection_places import ConnectionPlaces
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
+from quorate.doors.waiting_line import WaitingLine
 from quorate.errors import HeadersTooLarge, Invalid, Overloaded, QuorateError
 from quorate.http.answer import closing_bytes
 from quorate.http.api import Api
@@ -26,7 +27,6 @@ from quorate.http.counts import GONE
 from quorate.http.flow import new_parser
 from quorate.http.intake import HEADER_BYTES, SMALL_HEAD_BYTES, Intake
 from quorate.http.known_head import KnownHead, known_head
-from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers
 from quorate.http.small_votes import PATH, URL, Connection, SmallVotes, SmallVotesRequest, is_plain

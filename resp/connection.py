@@ -25,7 +25,7 @@ from quorate.resp.subscribing import TallySubscription
 FEW_BYTES = 8 * 1024  # a connection that holds no more is not broken off for it
 HELD_BYTES = 256 * 1024  # that came while a command waits; then nothing more is read
 UNREAD_BYTES = 64 * 1024  # of replies; a client that leaves more unread has no further command run
-COMMANDS_AT_ONCE = 200  # before other connections have their turn
+COMMANDS_AT_ONCE = 200  # then the connection stands in line with others
 
 
 class RespConnection(asyncio.Protocol):
@@ -234,7 +234,7 @@ class RespConnection(asyncio.Protocol):
                     break
             if not left or not runner.commands or runner.reply_bytes > UNREAD_BYTES:
                 self._again = True
-                self.loop.call_soon(self._go_on)
+                self.loop.call_soon(self.door.line.join, self._go_on)
                 break
             left -= 1
             runner.next()

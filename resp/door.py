@@ -17,8 +17,10 @@ from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
+from quorate.doors.waiting_line import WaitingLine
 from quorate.resp.alike import Tails
 from quorate.tracing import Tracer
+from quorate.turns import Turns
 from quorate.vote import Outcome
 
 
@@ -65,6 +67,7 @@ class Door:
     unsent: UnsentBytes
     waiting: WaitingBytes
     events: Events
+    turns: Turns
     nodes: Callable[[], Awaitable[Sequence[ClusterNode]]]
     leader_address: Callable[[], str | None]  # where it serves RESP; None: not known
     voters: Callable[[], int]
@@ -73,6 +76,7 @@ class Door:
     tracer: Tracer | None = None  # None: nothing is traced
     counts: RespCounts = field(default_factory=RespCounts)
     tails: Tails = field(default_factory=Tails)
+    line: WaitingLine = field(default_factory=WaitingLine)  # of connections that have much to run
     castings: Castings = field(init=False)
 
     def __post_init__(self) -> None:

@@ -80,6 +80,8 @@ class RequestParser:
                 else:
                     most -= 1
                     self._take_next(commands)
+                    if self._partial is not None:
+                        break  # others have their turn before the rest of it is read
         except (ProtocolError, HttpSpoken) as error:
             self.failed, self._partial = error, None
             self._data, self._at = b"", 0
@@ -120,7 +122,7 @@ class RequestParser:
     def _take_next(self, commands: list[Command | AlikeVotes]) -> None:
         """Take one command, or as much of it as is there."""
         partial = self._partial or _Partial()
-        self._at = partial.feed(self._data, self._at)
+        self._at += partial.feed(self._data[self._at : self._at + WINDOW_BYTES], 0)
         self._partial = None if partial.is_whole else partial
         if partial.is_whole and partial.command:
             commands.append(partial.command)

@@ -75,7 +75,7 @@ async def exists(session: Session, caller: Caller, command: Command) -> Value:
             check_poll(caller, poll_id)
         return poll_id, linearizable
 
-    named = await _taken(command[1:], take)
+    named = await _taken(session, command[1:], take)
     polls = [poll_id for poll_id, _ in named if poll_id is not None]
     if not polls:
         return 0
@@ -185,7 +185,7 @@ async def _read(session: Session, caller: Caller, key: bytes, read: Callable[...
 
 async def _some(session: Session, caller: Caller, command: Command) -> list[Value]:
     """The votes of some options of a poll; None for those that it has not. The others are not read."""
-    names = await _taken(command[2:], lambda name: normal_form(text_of(name, "option")))
+    names = await _taken(session, command[2:], lambda name: normal_form(text_of(name, "option")))
 
     def read(poll_id: str, *, level: Level) -> Coroutine[Any, Any, list[int | None]]:
         return session.door.reads.votes_of(poll_id, names, level=level)
@@ -194,13 +194,15 @@ async def _some(session: Session, caller: Caller, command: Command) -> list[Valu
     return [None if votes is None else str(votes) for votes in found or [None] * len(names)]
 
 
-async def _taken(words: Sequence[bytes], take: Callable[[bytes], T]) -> list[T]:
-    """What `take` makes of each word. Others have their turn meanwhile: a command may have ten thousand."""
+async def _taken(session: Session, words: Sequence[bytes], take: Callable[[bytes], T]) -> list[T]:
+    """What `take` makes of each word. A command may have ten thousand, which is big work."""
+    if len(words) <= WORDS_AT_ONCE:
+        return [*map(take, words)]
     taken: list[T] = []
-    for start in range(0, len(words), WORDS_AT_ONCE):
-        if start:
-            await asyncio.sleep(0)
-        taken += map(take, words[start : start + WORDS_AT_ONCE])
+    async with session.door.turns.of(session.address):
+        for start in range(0, len(words), WORDS_AT_ONCE):
+            await session.door.turns.rest()
+            taken += map(take, words[start : start + WORDS_AT_ONCE])
     return taken
 
 

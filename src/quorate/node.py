@@ -207,6 +207,7 @@ class Node:
             read_places=api.places,
             access=api.access,
             events=api.events,
+            turns=api.turns,
             limits=api.limits,
             places=self.http.places,
             unsent=self.http.unsent,

@@ -77,6 +77,7 @@ def running(
                 read_places=node.api.places,
                 access=node.api.access,
                 events=node.api.events,
+                turns=node.api.turns,
                 limits=node.api.limits,
                 places=node.server.places,
                 unsent=node.server.unsent,

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from quorate.http.line import BEGIN, WaitingLine
+from quorate.doors.waiting_line import BEGIN, WaitingLine
 from tests.support.http_node import MOOD, running
 from tests.support.on_loop import on_loop
 from tests.support.waiting import wait_for

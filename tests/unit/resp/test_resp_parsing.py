@@ -130,7 +130,11 @@ def test_nothing_is_made_for_what_a_head_claims() -> None:
 def test_a_command_that_has_not_come_whole_tells_what_it_takes() -> None:
     parser = RequestParser()
     parser.feed(b"*10000\r\n" + b"$0\r\n\r\n" * 9_999)
-    assert [] == parser.take(ALL)
+    takes = 0
+    while parser.left_bytes:
+        assert [] == parser.take(ALL)
+        takes += 1
+    assert takes > 3, "others have their turn before the rest of it is read"
     assert parser.held_bytes > 9_999 * 40  # an argument takes memory also when it is empty
 
 
