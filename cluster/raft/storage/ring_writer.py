@@ -45,14 +45,17 @@ class _Ended(NamedTuple):
 
 
 class RingWriter:
-    """Used on a loop, which must be running when it is made; `wait` and `stop` may be called on any thread."""
+    """Used on a loop, which must be running when it is made; `wait` and `stop` may be called on any thread.
 
-    def __init__(self, name: str) -> None:
+    Without `uses_ring` the thread does everything.
+    """
+
+    def __init__(self, name: str, *, uses_ring: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadWriter(self._loop.call_soon_threadsafe, self._loop.call_later, name=name)
         self._in_thread = 0  # operations whose results were not told yet
         self._ring: Ring | None = None
-        self._tried = False
+        self._tried = not uses_ring
         self._under_way: _UnderWay | None = None
         self._held: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()  # until the kernel has written
         self._stopped = False
@@ -148,7 +151,9 @@ class RingWriter:
         while (ring := self._ring) is not None and self._under_way is not None:
             if monotonic() > until_s:
                 raise TimeoutError("the disk did not finish in time")
-            select.select([ring.eventfd], [], [], LOOK_S)
+            readable = select.poll()  # select() takes no descriptor above 1,023
+            readable.register(ring.eventfd, select.POLLIN)
+            readable.poll(LOOK_S * 1000)
             if (ended := self._take()) is not None:
                 with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits for the result
                     self._loop.call_soon_threadsafe(self._tell, ended)

@@ -253,3 +253,35 @@ def test_without_a_ring_the_thread_does_all(tmp_path: Path, monkeypatch: pytest.
         assert (b"%08d" % 0, b"%08d" % 0) == files.found()
 
     asyncio.run(work())
+
+
+def test_a_node_may_be_told_to_leave_it_to_the_thread(tmp_path: Path) -> None:
+    async def work() -> None:
+        files = Files(tmp_path)
+        made = RingWriter("quorate-disk", uses_ring=False)
+        operation = files.operation(0)
+        assert await answer_of(made, operation) is None
+        assert not made.in_kernel
+        assert [8, 8] == operation.by_thread
+        await asyncio.to_thread(made.stop)
+
+    asyncio.run(work())
+
+
+def test_who_waits_waits_also_where_descriptors_are_many(tmp_path: Path) -> None:
+    """`select` takes none above 1,023, and a node may have tens of thousands of connections."""
+    ring_or_skip()
+
+    async def work() -> None:
+        files = Files(tmp_path)
+        async with writer() as made:
+            assert await answer_of(made, files.operation(0)) is None
+            ring = made._ring
+            assert ring is not None
+            low, ring.eventfd = ring.eventfd, fcntl.fcntl(ring.eventfd, fcntl.F_DUPFD_CLOEXEC, 1_500)
+            made.run(files.operation(1), lambda _: None)
+            assert b"%08d" % 1 == made.wait(files.found, timeout_s=DEADLINE_S)[1]
+            os.close(ring.eventfd)
+            ring.eventfd = low
+
+    asyncio.run(work())
