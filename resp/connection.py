@@ -135,7 +135,7 @@ class RespConnection(asyncio.Protocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        self._writing_paused = True
+        self._writing_paused, self._rests = True, False
 
     def resume_writing(self) -> None:
         self._writing_paused = False

@@ -111,7 +111,7 @@ class Castings:
         if len(votes.keys) >= MANY:
             alone = Casting(self._tracer)
             alone.add(voter, votes)
-            self._run(alone, share)
+            self._loop.call_soon(self._run, alone, share)  # its voter knows it by then, whatever becomes of it
             return alone
         full = self._gathering.get(share)
         if full is not None and len(full.votes.keys) + len(votes.keys) >= MANY:

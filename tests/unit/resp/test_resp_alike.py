@@ -17,6 +17,7 @@ from tests.support.http_node import MOOD
 from tests.support.resp_client import Client, Error, command, xadd
 from tests.support.resp_node import running
 from tests.support.tokens import access_by, bearer, write_tokens
+from tests.support.waiting import wait_for
 
 KEY = b"k" * 16
 FIRST = [b"XADD", b"poll:mood", b"IDMP", b"ana", b"1", b"*", b"option", b"happy"]
@@ -161,3 +162,17 @@ def test_a_token_is_asked_for_each_vote(tmp_path: Path) -> None:
         client.send(xadd(5) + xadd(6))
         assert ["NOAUTH", "NOAUTH"] == [reply.code for reply in client.replies(2)]
         assert {"happy": 2, "sad": 0} == node.tally()
+
+
+def test_who_leaves_what_is_sent_unread_has_no_vote_counted() -> None:
+    with running() as node, node.connect() as client:
+        node.create()
+        for number in range(2):
+            assert isinstance(asked(client, xadd(number)), str)
+        (connection,) = node.connections()
+        node.http.call(connection.pause_writing)
+        client.send(xadd(2))
+        wait_for("the vote has come", lambda: connection._parser.left_bytes > 0)
+        node.http.call(connection.resume_writing)
+        assert isinstance(client.reply(), str)
+        assert {"happy": 3, "sad": 0} == node.tally()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns
+from quorate.doors.casting import MANY
 from quorate.errors import OutcomeUnknown
 from tests.support.http_node import MOOD
 from tests.support.resp_client import command, xadd
@@ -92,3 +93,14 @@ def test_an_outcome_that_is_not_known_closes_each_connection_without_an_answer(
             client.send(command("ECHO", "first") + xadd(number) + command("PING"))
         assert [b"$5\r\nfirst\r\n"] * 5 == [client.rest() for client in clients]
         assert 5 == node.door.counts.unknown_outcomes
+
+
+@pytest.mark.parametrize("votes", [1, 20, MANY, 150])
+def test_votes_that_are_refused_at_once_are_answered(votes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as node, node.connect() as client:
+        node.create()
+        monkeypatch.setattr(node.door.submitter._queue, "_waiting_bytes_max", 0)
+        client.send(b"".join(xadd(number) for number in range(votes)) + command("PING"))
+        *told, pong = client.replies(votes + 1)
+        assert ["TRYAGAIN"] * votes == [reply.code for reply in told]
+        assert "PONG" == pong
