@@ -177,7 +177,11 @@ class SmallVotesRequest(ByHand):
         assert self._cast is not None
         request, parsed = self._cast
         tallied = tallied_of(parsed.votes, DecidedColumns(version, outcomes))
-        self._answer(told(self._door.api, request, parsed, tallied))
+        try:
+            answer = told(self._door.api, request, parsed, tallied)
+        except Exception as error:
+            answer = internal(error, PATH)
+        self._answer(answer)
 
     def not_counted(self, error: BaseException) -> None:
         self.failed(error)

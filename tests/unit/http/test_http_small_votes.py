@@ -231,3 +231,15 @@ def test_a_failure_of_the_handler_is_told_once_and_logged(
     assert 500 == node.vote(**VOTE).status
     assert ["a request to /votes failed unexpectedly; answered 500"] == [r.message for r in caplog.records]
     assert 200 == node.ask("GET", "/livez").status
+
+
+def test_a_failure_after_the_votes_were_decided_is_answered_too(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(node.api.refusals), "of", broken)
+    assert 500 == node.vote(option="none").status
+    assert ["a request to /votes failed unexpectedly; answered 500"] == [r.message for r in caplog.records]
+    assert 200 == node.vote(**VOTE).status
