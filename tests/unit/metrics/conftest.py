@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quorate.cluster.entry import LEVEL_NEEDED, InShare
 from quorate.config import Config, load
 from quorate.ingest.social import stream_metrics
 from quorate.node import Node
@@ -54,6 +55,7 @@ async def _scrape(folder: Path) -> list[str]:
         nodes = [await stack.enter_async_context(_running(config)) for config in configs]
         await _until(lambda: any(node.replica.is_leader for node in nodes))
         await _until(lambda: all(node.replica.leader and node.http.listening for node in nodes))
+        await _until(lambda: all(node.replica.state.level >= LEVEL_NEEDED[InShare] for node in nodes))  # of shares
         leader, follower = sorted(nodes, key=lambda node: not node.replica.is_leader)
         ask = _asker(authority.client_context(), leader)
         await ask(
