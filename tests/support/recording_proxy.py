@@ -18,18 +18,29 @@ class RecordingProxy:
         self._target = target
         (self.port,) = free_ports(1)
         self.sent, self.answered = bytearray(), bytearray()
+        self._server: asyncio.Server
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> RecordingProxy:
         self._thread.start()
         starting = asyncio.start_server(self._serve, HOST, self.port)
-        asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         return self
 
     def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """A connection may still be open, and what passes its bytes on must not outlive the loop."""
+        self._server.close()
+        passing = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
 
     @property
     def errors(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.cluster.entry import FEATURE_LEVEL
 from tests.support.checkout import ROOT
 from tests.support.cluster import Cluster
 
@@ -32,9 +33,14 @@ GO = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("examples")) as cluster, cluster.client() as client:
         client.create_poll("mood", ["happy", "sad"], title="How are you?")
+        cluster.wait_for("the feature level is raised, for which all nodes are needed", lambda: has_level(cluster))
         cluster.nodes[0].kill()
         cluster.leader()
         yield cluster
+
+
+def has_level(cluster: Cluster) -> bool:
+    return all(node.get("/status")["raft"]["feature_level"] >= FEATURE_LEVEL for node in cluster.nodes)
 
 
 def here(text: str, cluster: Cluster) -> str:
