@@ -90,7 +90,8 @@ def test_a_new_sink_is_configured_checked_and_shown_like_the_others(tmp_path: Pa
 
     async def main() -> Mapping[str, object]:
         flags = {"node.data": str(tmp_path / "n1"), "http.listen": "127.0.0.1:0", "raft.listen": "127.0.0.1:0"}
-        node = Node(load(file, env={}, flags={**flags, "raft.bootstrap": "true"}).config)
+        flags |= {"raft.bootstrap": "true", "sqlite.path": str(tmp_path / "ballots.db")}  # not where the tests run
+        node = Node(load(file, env={}, flags=flags).config)
         task = asyncio.create_task(node.run())
         try:
             async with asyncio.timeout(20):
