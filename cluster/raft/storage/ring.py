@@ -11,6 +11,7 @@ the eventfd has told of it, and to read that is a system call, too: so both side
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import struct
@@ -27,11 +28,15 @@ LINK, ASYNC, SKIP_SUCCESS = 1 << 2, 1 << 4, 1 << 6  # flags of a submission
 DURABLY: int = getattr(os, "RWF_DSYNC", 0)
 ENTRIES = 8
 SHORT = -1  # less was written than was to be, as on a disk that is nearly full
+# Another may make these. ECANCELED: the kernel could start no thread, as where the limit of processes is reached.
+NOT_MADE = (SHORT, errno.ECANCELED, errno.EINTR, errno.EAGAIN)
 PARAMS_BYTES, SQE_BYTES, CQE_BYTES = 120, 64, 16
 
 _SQE = struct.Struct("<BBHiQQIiQ")
 _CQE = struct.Struct("<Qi")
 _U32 = struct.Struct("<I")
+
+BEGUN: set[Ring] = set()  # with writes under way: the kernel reads their bytes, whoever drops the ring
 
 
 class RingWrite(NamedTuple):
@@ -70,7 +75,7 @@ class Ring:
         self._syscall.restype = ctypes.c_long
         params = (ctypes.c_char * PARAMS_BYTES)()
         self._fd = self._call(SETUP, ENTRIES, params)
-        self._writes: Sequence[RingWrite] = ()  # under way: the kernel reads their bytes
+        self._writes: Sequence[RingWrite] = ()  # under way
         self._mapped: list[mmap.mmap] = []
         self.eventfd = -1
         self.usable = True
@@ -115,6 +120,7 @@ class Ring:
         """
         assert not self._writes
         self._writes, begun = writes, self._submitted
+        BEGUN.add(self)
         for place, write in enumerate(writes):
             flags = ASYNC if place + 1 == len(writes) else ASYNC | LINK | SKIP_SUCCESS
             address = ctypes.cast(ctypes.c_char_p(write.data), ctypes.c_void_p).value
@@ -138,6 +144,7 @@ class Ring:
             taken = self._call(ENTER, self._fd, len(writes), 0, 0, None, 0)
         except OSError:
             self._writes, self._submitted = (), begun
+            BEGUN.discard(self)
             _U32.pack_into(self._rings, self._sq_tail, begun)
             raise
         if taken != len(writes):  # then nothing says that they were made, nor in which order
@@ -149,17 +156,22 @@ class Ring:
             os.eventfd_read(self.eventfd)
         except BlockingIOError:
             return None
+        if self._number(self._cq_tail) == self._taken:  # news of a write whose success is not told, or older news
+            return None
         place, result = _CQE.unpack_from(self._rings, self._cqes + (self._taken & self._cq_mask) * CQE_BYTES)
         self._taken = (self._taken + 1) & 0xFFFFFFFF
         _U32.pack_into(self._rings, self._cq_head, self._taken)
         writes, self._writes = self._writes, ()
+        BEGUN.discard(self)
         if result == len(writes[place].data) and place + 1 == len(writes):
             return 0
         self.usable = False  # those behind it are cancelled, and that is told, too
         return SHORT if result >= 0 else -result
 
     def close(self) -> None:
-        """Idempotent. While writes are under way, this object must not be dropped all the same: it has their bytes."""
+        """Idempotent. While writes are under way, it stays open, with their bytes."""
+        if self in BEGUN:
+            return
         for mapped in self._mapped:
             mapped.close()
         for fd in (self._fd, self.eventfd):

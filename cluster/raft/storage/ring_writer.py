@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
-from quorate.cluster.raft.storage.ring import SHORT, KernelOperation, Ring
+from quorate.cluster.raft.storage.ring import NOT_MADE, SHORT, KernelOperation, Ring
 from quorate.cluster.raft.storage.writer import STOP_TIMEOUT_S, WAITING_MAX, ThreadWriter
 from quorate.errors import Overloaded
 
 T = TypeVar("T")
 LOOK_S = 0.05  # the loop may take the result that another thread waits for
-
-_HANGING: list[Ring] = []  # of disks that hang: the kernel may still read what they are to write
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ class RingWriter:
         self._thread = ThreadWriter(self._loop.call_soon_threadsafe, self._loop.call_later, name=name)
         self._in_thread = 0  # operations whose results were not told yet
         self._ring: Ring | None = None
-        self._tried = not uses_ring
+        self._uses_ring, self._tried = uses_ring, False
         self._under_way: _UnderWay | None = None
         self._held: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()  # until the kernel has written
+        self._failure: OSError | None = None  # of the kernel's last write: nothing may be written after it
         self._stopped = False
         self._lock = threading.Lock()  # `wait` may take a result while the loop would
 
@@ -98,15 +99,23 @@ class RingWriter:
             self._leave(ring)
             log.warning("the kernel does not take writes of the log any more (%s): the disk thread makes them", error)
             return False
+        except RuntimeError as error:
+            self._leave(ring)
+            self._failure = OSError(errno.EIO, f"nobody knows what became of the write before: {error}")
+            raise
         self._under_way = _UnderWay(operation, done, perf_counter())
         return True
 
     def _open_ring(self) -> None:
+        if not self._uses_ring:
+            log.debug("the disk thread writes the log: raft.io_uring is false")
+            return
         try:
             self._ring = Ring()
         except OSError as error:
             log.debug("the disk thread writes the log: there is no io_uring here (%s)", error)
         else:
+            log.debug("the kernel writes the log by itself (io_uring)")
             self._loop.add_reader(self._ring.eventfd, self._on_written)
 
     def _leave(self, ring: Ring) -> None:
@@ -124,6 +133,8 @@ class RingWriter:
         with self._lock:
             if self._ring is None or self._under_way is None or (result := self._ring.take()) is None:
                 return None
+            if result:
+                self._failure = _error_of(result)
             ended, self._under_way = _Ended(*self._under_way, result, perf_counter()), None
         return ended
 
@@ -131,19 +142,27 @@ class RingWriter:
         """On the loop. Then what waited for this can begin."""
         if ended.result and self._ring is not None:
             self._leave(self._ring)
-        if ended.result == SHORT:  # the thread writes it all again, and says what is wrong with the disk
-            self._begin(ended.operation, ended.done)
+        if ended.result in NOT_MADE and not self._stopped:
+            log.warning("%s: the disk thread makes it, and all others", self._failure)
+            self._begin(ended.operation, partial(self._made_again, ended.done))
         elif ended.result:
-            ended.done(OSError(ended.result, os.strerror(ended.result)))
+            ended.done(_error_of(ended.result))
         else:
             ended.operation.written(ended.ended_s - ended.began_s)
             ended.done(None)
         while self._held and self._under_way is None and not self._stopped:
             self._begin(*self._held.popleft())
 
+    def _made_again(self, done: Callable[[Any], None], result: Any) -> None:
+        if result is None:
+            self._failure = None
+        done(result)
+
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
         until_s = monotonic() + timeout_s
         self._settle(until_s)
+        if self._failure is not None:  # the loop may not have told it yet
+            raise self._failure
         return self._thread.wait(operation, timeout_s=max(0.0, until_s - monotonic()))
 
     def _settle(self, until_s: float) -> None:
@@ -174,7 +193,10 @@ class RingWriter:
             return
         if not self._loop.is_closed():
             self._loop.remove_reader(ring.eventfd)
-        if self._under_way is None:
-            ring.close()
-        else:
-            _HANGING.append(ring)
+        ring.close()
+
+
+def _error_of(result: int) -> OSError:
+    """`result` as of `Ring.take`."""
+    why = "only a part was written" if result == SHORT else os.strerror(result)
+    return OSError(errno.EIO if result == SHORT else result, f"the kernel did not make the write before: {why}")

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import select
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from quorate.cluster.raft.storage import ring_writer
-from quorate.cluster.raft.storage.ring import KernelOperation, Ring, RingWrite
+from quorate.cluster.raft.storage.ring import BEGUN, ENTER, SHORT, KernelOperation, Ring, RingWrite
 from quorate.cluster.raft.storage.ring_writer import RingWriter
 from quorate.cluster.raft.storage.writer import WAITING_MAX
 from quorate.errors import Overloaded
@@ -283,5 +284,102 @@ def test_who_waits_waits_also_where_descriptors_are_many(tmp_path: Path) -> None
             assert b"%08d" % 1 == made.wait(files.found, timeout_s=DEADLINE_S)[1]
             os.close(ring.eventfd)
             ring.eventfd = low
+
+    asyncio.run(work())
+
+
+def test_news_before_the_end_is_no_success(tmp_path: Path) -> None:
+    """Some kernels tell the eventfd of completions that are skipped: what stands in the ring is then an old one."""
+    ring_or_skip()
+    files, ring = Files(tmp_path), Ring()
+    for number in range(20):  # more than the ring has places
+        ring.begin(files.operation(number).writes)
+        assert 0 == taken(ring)
+    reading, writing = os.pipe()
+    size = os.write(writing, bytes(fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)))
+    ring.begin([RingWrite(writing, 0, b"no room!", durable=False), files.operation(20).writes[1]])
+    os.eventfd_write(ring.eventfd, 1)
+    assert ring.take() is None
+    os.read(reading, size)
+    assert 0 == taken(ring)
+    ring.close()
+    for fd in (reading, writing):
+        os.close(fd)
+
+
+def taken(ring: Ring) -> int | None:
+    ready = select.poll()
+    ready.register(ring.eventfd, select.POLLIN)
+    assert ready.poll(DEADLINE_S * 1000)
+    return ring.take()
+
+
+@pytest.mark.parametrize("error", [errno.ECANCELED, errno.EINTR, errno.EAGAIN])
+def test_what_the_kernel_did_not_make_is_made_by_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """ECANCELED: it could start no thread of its own, as where the limit of processes is reached. The disk is well."""
+    ring_or_skip()
+    take = Ring.take
+    monkeypatch.setattr(Ring, "take", lambda ring: None if take(ring) is None else error)
+
+    async def work() -> None:
+        files = Files(tmp_path)
+        async with writer() as made:
+            operation = files.operation(0)
+            assert await answer_of(made, operation) is None
+            assert [8, 8] == operation.by_thread
+            assert b"%08d" % 0 == made.wait(files.found, timeout_s=DEADLINE_S)[1]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("error", [errno.EIO, SHORT])
+def test_who_waits_does_nothing_after_a_write_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """An orderly stop would put a clean mark behind a hole."""
+    ring_or_skip()
+    take = Ring.take
+    monkeypatch.setattr(Ring, "take", lambda ring: None if take(ring) is None else error)
+
+    async def work() -> None:
+        files, made_after = Files(tmp_path), list[int]()
+        async with writer() as made:
+            told: asyncio.Queue[object] = asyncio.Queue()
+            made.run(files.operation(0), told.put_nowait)
+            with pytest.raises(OSError, match=r"write before"):
+                made.wait(lambda: made_after.append(1), timeout_s=DEADLINE_S)
+            assert [] == made_after
+            await told.get()
+
+    asyncio.run(work())
+
+
+def test_bytes_of_writes_with_an_unknown_end_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring_or_skip()
+    call = Ring._call
+
+    def takes_one(ring: Ring, number: int, *arguments: object) -> int:
+        return call(ring, number, *arguments) - (number == ENTER)
+
+    monkeypatch.setattr(Ring, "_call", takes_one)
+
+    async def work() -> None:
+        files = Files(tmp_path)
+        async with writer() as made:
+            operation = files.operation(0)
+            with pytest.raises(RuntimeError):
+                made.run(operation, lambda _: None)
+            ring = made._ring
+            assert ring is not None
+            with pytest.raises(OSError, match=r"write before"):
+                made.wait(lambda: None, timeout_s=DEADLINE_S)
+        assert ring in BEGUN
+        assert ring._writes is operation.writes
+        assert ring.eventfd >= 0
+        assert 0 == taken(ring)
+        ring.close()
+        assert ring not in BEGUN
 
     asyncio.run(work())
