@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,22 +61,22 @@ class Counting:
             if self._strace.poll() is not None:
                 raise SystemExit("strace could not attach to a node: it may need root, or kernel.yama.ptrace_scope=0")
 
-    def stop(self) -> Counter[str]:
+    def stop(self) -> dict[str, float]:
         """The calls by name, a group."""
         self._strace.send_signal(signal.SIGINT)
         self._strace.wait(STRACE_S)
         groups = max(entries(self._node) - self._before, 1)
-        calls: Counter[str] = Counter()
+        calls: dict[str, float] = {}
         for line in self._table.read_text().splitlines():
             words = line.split()
             if len(words) == 2 and words[0].isdigit() and words[1] != "total":
-                calls[words[1]] = int(words[0]) / groups  # type: ignore[assignment]  # Counters may count parts
+                calls[words[1]] = int(words[0]) / groups
         return calls
 
 
 def calls_of_a_group(
     cluster: FreshCluster, system: System, workload: str, clients: int, seconds: float, folder: Path
-) -> dict[str, Counter[str]]:
+) -> dict[str, dict[str, float]]:
     leader = cluster.leader()
     command = [sys.executable, "-m", "bench.load", workload, *system.urls, "--clients", str(clients)]
     command += ["--warm-up", str(WARM_UP_S), "--seconds", str(seconds + STRACE_S)]
@@ -89,17 +88,18 @@ def calls_of_a_group(
             load.wait(seconds)
         counted = {id: each.stop() for id, each in counting.items()}
         load.kill()
-    everywhere: Counter[str] = Counter()
-    for calls in counted.values():
-        everywhere.update(calls)
+    everywhere: dict[str, float] = {}
+    for name, calls in (item for each in counted.values() for item in each.items()):
+        everywhere[name] = everywhere.get(name, 0.0) + calls
     return {"leader": counted[leader.id], "all nodes": everywhere}
 
 
-def print_table(counted: dict[str, Counter[str]], shown: int) -> None:
+def print_table(counted: dict[str, dict[str, float]], shown: int) -> None:
     print(f"  {'calls a group':16}" + "".join(f"{whose:>12}" for whose in counted))
-    for name, _ in counted["all nodes"].most_common(shown):
-        print(f"  {name:16}" + "".join(f"{calls[name]:12.2f}" for calls in counted.values()))
-    print(f"  {'all':16}" + "".join(f"{calls.total():12.2f}" for calls in counted.values()), flush=True)
+    everywhere = counted["all nodes"]
+    for name in sorted(everywhere, key=everywhere.__getitem__, reverse=True)[:shown]:
+        print(f"  {name:16}" + "".join(f"{calls.get(name, 0.0):12.2f}" for calls in counted.values()))
+    print(f"  {'all':16}" + "".join(f"{sum(calls.values()):12.2f}" for calls in counted.values()), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

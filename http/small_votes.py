@@ -28,7 +28,7 @@ from quorate.http.request import Request
 from quorate.http.scope import caller_of, read_headers
 from quorate.http.vote_body import ParsedVotes
 from quorate.security.roles import RouteRole
-from quorate.tracing import REQUEST, RequestTrace
+from quorate.tracing import RequestTrace
 from quorate.vote import Tallied
 
 Handler = Callable[[Request], Work]
@@ -129,7 +129,9 @@ class SmallVotesRequest(ByHand):
 
     def begin(self, headers: Headers, body: bytes) -> None:
         if (tracer := self._door.api.tracer) is not None:
-            self._trace, self._send = tracer.begin(headers), self._send_traced
+            self._trace = tracer.begin(headers)
+        if self._trace is not None:
+            self.trace(self._trace)
         self._door.waiting.add(self)
         try:
             request = self._read(headers, body)
@@ -193,13 +195,6 @@ class SmallVotesRequest(ByHand):
 
     def failed(self, error: BaseException) -> None:
         self._answer(problem(error, PATH) if isinstance(error, QuorateError) else internal(error, PATH))
-
-    def _send_traced(self, work: Work) -> Any:
-        token = REQUEST.set(self._trace)
-        try:
-            return work.send(None)
-        finally:
-            REQUEST.reset(token)
 
     def _answer(self, answer: Reply) -> None:
         door, connection = self._door, self._connection

@@ -15,9 +15,8 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
-from quorate.cluster.raft.storage.ring_writer import RingWriter
 from quorate.cluster.raft.storage.spare_descriptors import USED_UP
-from quorate.cluster.raft.storage.writer import Writer
+from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
 from quorate.cluster.raft.ticker import TICK_S
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.transport import Listener, PeerTransport
@@ -67,7 +66,9 @@ class Directory(Protocol):
 class Environment:
     """Disk threads, network, randomness, clocks, ticks. A simulation replaces them, and runs on a loop of its own."""
 
-    writer: Callable[[str], Writer] = RingWriter
+    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
+        asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
+    )
     transport: Callable[[str, Listener, Credentials], PeerTransport] = PeerTransport
     rng: random.Random = field(default_factory=random.SystemRandom)
     wall: Callable[[], float] = time.time

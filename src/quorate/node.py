@@ -11,7 +11,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +23,10 @@ from quorate.cluster.entry import Command, RaiseGeneration, Result
 from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.elections import ElectionTiming
-from quorate.cluster.raft.environment import Environment, ReplicaSettings
+from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.membership import removal
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
-from quorate.cluster.raft.storage.ring_writer import RingWriter
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
@@ -91,7 +89,7 @@ class Node:
             seams.sized(_replica_settings(config, self._credentials())),
             self.directory,
             on_halt=self._halted,
-            environment=_environment(config, seams),
+            environment=seams.environment(),
         )
         logs.tell_where(lambda: self.replica.place)
         self.joining = Joining(config, self.replica, failed=self._halted)
@@ -341,11 +339,6 @@ def _code_of(failure: BaseException) -> int:
     if isinstance(failure, Removed):
         return REMOVED
     return HALTED if isinstance(failure, Halted) else FAILED
-
-
-def _environment(config: Config, seams: Seams) -> Environment:
-    made = seams.environment()
-    return made if config.raft.io_uring else replace(made, writer=partial(RingWriter, uses_ring=False))
 
 
 def _replica_settings(config: Config, credentials: Credentials) -> ReplicaSettings:

@@ -110,10 +110,6 @@ class OsFiles:
         if durable and not flags:
             self.sync(name)
 
-    def descriptor(self, name: str) -> int | None:
-        """Of a file that was written here before, and whose directory entry is durable; otherwise None."""
-        return None if name in self._unlisted else self._open.get(name)
-
     def sync(self, name: str) -> None:
         _sync_data(self._writable(name))
         if name in self._unlisted:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import TypeVar, overload
 
 from quorate.cluster.raft.storage import segments
 from quorate.cluster.raft.storage.files import Files
-from quorate.cluster.raft.storage.log_group import LogGroup, TimedGroup
 from quorate.cluster.raft.storage.open_log import open_log
 from quorate.cluster.raft.storage.replay import Entry, ReplayedLog, Segment
 from quorate.cluster.raft.storage.segments import HINT_NAME, GroupMark, Head, Hint, Point
@@ -295,14 +295,18 @@ class Journal:
         group, position, vote = self._group(pending), self.position, (self._term, self._ballot)
         self._writing = True
         self._writer.run(
-            TimedGroup(group, self._unless_failed, self.sync_times.add),
+            lambda: self._unless_failed(lambda: self._time(group)),
             lambda result: self._written(position, vote, result),
         )
+
+    def _time(self, group: Callable[[], None]) -> None:
+        began_s = perf_counter()
+        group()
+        self.sync_times.add(perf_counter() - began_s)
 
     def _written(self, position: int, vote: tuple[int, str | None], result: BaseException | None) -> None:
         self._writing = False
         if result is not None:
-            self._failure = self._failure or result
             self._fail(result)
         elif not self._closed:
             crash_point("journal-synced-untold")
@@ -310,7 +314,7 @@ class Journal:
             self._on_synced()
             self.flush()
 
-    def _group(self, pending: list[bytes], *, clean: bool = False) -> LogGroup:
+    def _group(self, pending: list[bytes], *, clean: bool = False) -> Callable[[], None]:
         """The operation that makes `pending` durable, after a mark, or after a head if a new segment is due."""
         obsolete = [segments.name_of(s.number) for s in self._segments] if self._restart_due else []
         durable = min(self._committed, self.synced_index)
@@ -327,14 +331,24 @@ class Journal:
         self._handed_over, self._batch_index = (self._last, self._term, self._ballot), self.last_index
         return self._write(tail, [first, *pending], obsolete)
 
-    def _write(self, tail: Segment, parts: list[bytes], obsolete: list[str]) -> LogGroup:
-        offset = tail.size
+    def _write(self, tail: Segment, parts: list[bytes], obsolete: list[str]) -> Callable[[], None]:
+        files, name, offset = self._files, segments.name_of(tail.number), tail.size
         tail.size += sum(map(len, parts))
         if tail.size > tail.allocated:
             tail.allocated = max(tail.size, min(tail.size + ZEROS_AHEAD_BYTES, self._segment_bytes))
             parts = [*parts, bytes(tail.allocated - tail.size)]
         hint = segments.hint_bytes(Hint(tail.number, tail.size))
-        return LogGroup(self._files, segments.name_of(tail.number), offset, b"".join(parts), hint, obsolete)
+
+        def write() -> None:
+            crash_point("segment-before-write" if offset == 0 else "journal-before-write")
+            files.write(name, offset, b"".join(parts), durable=True)
+            crash_point("journal-after-write")
+            files.write(HINT_NAME, 0, hint)  # not synced: it is for killed processes only
+            for old in obsolete:
+                crash_point("log-replaced-before-remove")
+                files.remove(old)
+
+        return write
 
     def _remove_segments(self, to_index: int) -> None:
         """Remove the segments before the last one that begins at or before `to_index`: replay does not need them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from quorate.errors import Overloaded
@@ -122,14 +123,11 @@ class ThreadWriter:
 class GuardedWriter:
     """A writer that passes its results through `step`: an error in `done` stops the replica, not the loop."""
 
-    def __init__(self, writer: Writer, step: Callable[..., object]) -> None:
+    def __init__(self, writer: Writer, step: Callable[..., Any]) -> None:
         self._writer, self._step = writer, step
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        def step(result: T | BaseException) -> None:
-            self._step(done, result)
-
-        self._writer.run(operation, step)
+        self._writer.run(operation, partial(self._step, done))
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
         return self._writer.wait(operation, timeout_s=timeout_s)

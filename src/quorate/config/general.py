@@ -176,7 +176,6 @@ class Raft(Section, frozen=True):
     snapshot_bytes: Annotated[
         int, about("bytes of log after which a snapshot is taken", ge=65_536, le=PORTABLE_INT_MAX)
     ] = 32 * 1024 * 1024
-    io_uring: Annotated[bool, about("let Linux write the log by itself where it can; on trial")] = False
 
     @property
     def addresses(self) -> list[Address]:

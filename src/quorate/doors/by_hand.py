@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from quorate.tracing import REQUEST, RequestTrace
+
 Work = Coroutine[Any, Any, Any]
 
 
@@ -39,6 +41,18 @@ class ByHand:
         if self._work is not None:
             self._work.close()
             self._work = None
+
+    def trace(self, trace: RequestTrace) -> None:
+        """What it does is done for this request: whoever is asked finds that in `REQUEST`."""
+
+        def send(work: Work) -> Any:
+            token = REQUEST.set(trace)
+            try:
+                return work.send(None)
+            finally:
+                REQUEST.reset(token)
+
+        self._send = send
 
     def _go_on(self, outcome: asyncio.Future[Any] | None = None) -> None:
         if self._work is None:  # it was cut

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns
 from quorate.crash_points import crash_point
-from quorate.doors.by_hand import ByHand, Work
+from quorate.doors.by_hand import ByHand
 from quorate.errors import QuorateError
-from quorate.tracing import REQUEST, Tracer
+from quorate.tracing import Tracer
 
 MANY = 100  # votes; no more are cast together, because a request of more has to give way to others
 
@@ -45,7 +45,7 @@ class Casting(ByHand):
         super().__init__()
         self._tracer, self._trace = tracer, None if tracer is None else tracer.begin(())
         if self._trace is not None:
-            self._send = self._send_traced
+            self.trace(self._trace)
         self.votes = VoteColumns([], [])
         self._voters: list[tuple[Voter, int]] = []  # and the place of the first of its votes
 
@@ -77,13 +77,6 @@ class Casting(ByHand):
         for voter, _ in self._voters:
             _tell(voter.not_counted, error)
         self._end_trace(error.kind if isinstance(error, QuorateError) else type(error).__name__)
-
-    def _send_traced(self, work: Work) -> Any:
-        token = REQUEST.set(self._trace)
-        try:
-            return work.send(None)
-        finally:
-            REQUEST.reset(token)
 
     def _end_trace(self, error: str) -> None:
         if self._trace is not None and self._tracer is not None:
