@@ -69,7 +69,7 @@ class RaftReplica:
         self._proposals = Proposals(self._state)
         self._writers: list[Writer] = []
         self._ticker = Ticker(self._tick, self._step, self._unless_stopped, environment.tick_s)
-        self._role = -1  # of the engine, when all was ticked last
+        self._ticked_as: object = None  # the engine's standing when all was ticked last
         self._announcer = CommitAnnouncer(self._unless_stopped)
         self._opened: RunningReplica | None = None  # None: starting
         self._halted: BaseException | None = None
@@ -191,8 +191,8 @@ class RaftReplica:
         running = self._require_running()
         if running.engine.tick():
             self._ticker.soon()
-        self._role = running.engine.role
-        self._clocks.tick(leads=self._role == LEADER, voters=running.engine.voters)
+        self._ticked_as = running.engine.standing()
+        self._clocks.tick(leads=running.engine.role == LEADER, voters=running.engine.voters)
         running.tick_membership()
         self._leadership.note(self.is_leader)
         running.tick_watches()
@@ -203,7 +203,8 @@ class RaftReplica:
         engine = self._require_running().engine
         if engine.step():
             self._ticker.soon()
-        if engine.role != self._role:  # a new leader asks for the clocks of others before it proposes anything
+        # A new leader asks for the clocks of others before it proposes. Who follows it says so before it answers.
+        if engine.standing() != self._ticked_as:
             self._tick()
         self._leadership.note(self.is_leader)
         self._announcer.note(engine)

@@ -39,7 +39,7 @@ class Engine(Replication):
     def __init__(self, node_id: str, voters: Iterable[str], **parts: Unpack[EngineParts]) -> None:
         self._wants_tick = False
         self._has_unsent = False
-        self._ticked_as: tuple[int, int, str | None] | None = None  # role, term and leader when it ticked last
+        self._ticked_as: tuple[int, int, str | None] | None = None  # its standing when it ticked last
         self._turns = ApplyTurns()
         self._noted_at_s = float("-inf")  # when `_committed_noted` was the commit index
         self._committed_noted = self._committed_a_while_ago = 0
@@ -77,7 +77,7 @@ class Engine(Replication):
             self._counting_copies = False
         self.end_of_election_tick()
         self.journal.flush()
-        self._ticked_as = self._standing()
+        self._ticked_as = self.standing()
         return self._wants_tick
 
     def step(self) -> bool:
@@ -97,10 +97,11 @@ class Engine(Replication):
             self.applied_index < self.commit_index
             or self.may_commit()
             or self._election_granted
-            or self._standing() != self._ticked_as
+            or self.standing() != self._ticked_as
         )
 
-    def _standing(self) -> tuple[int, int, str | None]:
+    def standing(self) -> tuple[int, int, str | None]:
+        """Role, term and leader."""
         return self.role, self.term_now, self.leader_id
 
     def peer_connected(self, peer: str) -> None:
