@@ -100,8 +100,7 @@ def test_a_node_that_is_left_alone_says_that_nobody_leads(watched: Watched) -> N
     refused = (REQUESTS, "/votes", "503")
     assert 1 == after[refused] - before.get(refused, 0)
     assert before.get((VOTES, "applied"), 0) == after[(VOTES, "applied")]
-    for node in others:
-        node.start()
+    watched.cluster.start()
     watched.cluster.wait_whole()
     now = watched.scrape(alone)
     assert (1, 1) == (now[has], now[ready])

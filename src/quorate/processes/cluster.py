@@ -102,10 +102,14 @@ class NodeCluster:
             self.wait_for(f"{node.id} is ready", node.is_ready, deadline_s=READY_S)
 
     def wait_whole(self, *, lag_max: int = 0) -> None:
-        """Wait until every node reaches every other and none lags: how a cluster is between two faults."""
+        """Wait until all know one leader, every node reaches every other and none lags: as between two faults."""
 
         def is_whole() -> bool:
-            seen = [(node.get("/nodes") or {}).get("nodes", []) for node in self.nodes]
+            answers = [node.get("/nodes") or {} for node in self.nodes]
+            seen = [answer.get("nodes", []) for answer in answers]
+            leaders = {answer.get("leader") for answer in answers}
+            if None in leaders or len(leaders) > 1:
+                return False
             return all(len(s) == len(self.nodes) and all(m["reachable"] for m in s) and lag(s) <= lag_max for s in seen)
 
         def lag(members: list[dict[str, Any]]) -> int:
