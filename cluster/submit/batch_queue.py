@@ -1,13 +1,13 @@
 """Batches that wait for a leader or a free place, leave, and are told what became of them.
 
 Requests that arrive while earlier ones are under way join one batch. The leader puts its own batches and those that its
-followers forward into one entry: one disk sync and one round to the followers, however many voters there are. Nothing
-waits for a timer: while nothing is under way, a vote leaves at once.
+followers forward into one entry: one disk sync and one round to the followers, however many voters there are. While
+nothing is under way, a vote leaves at once.
 
 How a batch reaches the leader, when it is tried again, and what is "surely not" or "unknown" is the page of
 `leader_call.py`; the wait for a leader is that of `leader_wait.py`. Here it is decided what leaves when: in order of
-arrival, but for heavy batches (`departures.py`), and at most `PLACES` entries or forwarded batches at a time. Two of
-them keep both the disk and the network busy.
+arrival, but for heavy batches (`departures.py`), and at most `PLACES` entries or forwarded batches at a time. The
+second place is for the other kind of batches, and for when the disk or the network is slow.
 The queue is bounded in bytes: a request beyond the bound is refused with `Overloaded`, surely not counted.
 """
 
@@ -39,7 +39,7 @@ from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
 WAITING_BYTES_MAX = 32 * 1024 * 1024
-PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
+PLACES = 2  # more only make entries smaller
 SWEEP_S = 0.1
 REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
 FORWARDED_MAX = 8  # batches of one follower that wait here; one that tells the truth sends `PLACES` on each way
@@ -76,6 +76,7 @@ class BatchQueue:
         self._refusal_said_s = float("-inf")
         self._scheduled = False
         self._sweeping: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
         self.batch_requests = Histogram(COUNTS)
@@ -172,9 +173,23 @@ class BatchQueue:
                 self._leader.wait.tell(self._schedule)
             return
         self._leader.abandon_others(leader)
-        while (self._open or self._pending) and len(self._proposals) + self._leader.places_taken < PLACES:
+        while (self._open or self._pending) and self._has_place():
             if not (self._propose() if leads else self._forward(leader)):
                 break
+
+    def _has_place(self) -> bool:
+        """Whether something may leave now. If what waits has to gather first, we look again when it may leave."""
+        taken = len(self._proposals) + self._leader.places_taken
+        if not taken or taken >= PLACES or self._open.has_bulk:
+            return taken < PLACES
+        gather_s = self._pending.gather_s()
+        if gather_s and self._gathering is None:
+            self._gathering = self._loop.call_later(gather_s, self._gathered)
+        return not gather_s
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._schedule()
 
     def _give_back(self) -> None:
         """Refuse what followers forwarded to us, now that we do not lead: they find the next leader."""
@@ -351,8 +366,9 @@ class BatchQueue:
     def stop(self) -> None:
         """Refuse what waits (surely not counted). What was sent ends with its own answer. Idempotent."""
         self._stopped = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        for timer in (self._sweeping, self._gathering):
+            if timer is not None:
+                timer.cancel()
         for batch in self._open.remove(lambda batch: True):
             self._encode(batch)
         for pending in self._pending.remove(lambda batch: True):

@@ -23,6 +23,7 @@ from quorate.tracing import RequestTrace
 BULK_BYTES = 16 * 1024  # a batch of more is bulk
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
 GIVES_WAY_S = 0.1  # so long after a very light batch left
+GATHER_S = 0.003  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
 REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
@@ -76,8 +77,8 @@ class Departures:
         self._now_s = now_s
         self._light: deque[PendingBatch] = deque()
         self._bulk: deque[PendingBatch] = deque()
-        self._light_under_way: set[PendingBatch] = set()  # the first batch of each group
-        self._bulk_under_way: dict[PendingBatch, float] = {}  # the same, and since when
+        self._light_under_way: dict[PendingBatch, float] = {}  # the first batch of each group, and since when
+        self._bulk_under_way: dict[PendingBatch, float] = {}
         self._rests_until_s = 0.0
         self._gives_way_until_s = float("-inf")
 
@@ -105,6 +106,12 @@ class Departures:
             self._bulk = deque(batch for batch in self._bulk if not is_meant(batch))
         return removed
 
+    def gather_s(self) -> float:
+        """How many seconds light batches, if there are no others, have to wait until they may leave; 0 if they may."""
+        if not self._light_under_way or self._bulk or self._bulk_under_way:
+            return 0.0
+        return max(0.0, next(reversed(self._light_under_way.values())) + GATHER_S - self._now_s())
+
     # ---- leaving ----------------------------------------------------------------------------------------------------
 
     def take(self, bytes_max: int) -> list[PendingBatch]:
@@ -118,7 +125,7 @@ class Departures:
             group = _group(self._light, bytes_max)
             if any(len(batch.encoded) <= LIGHT_BYTES for batch in group):
                 self._gives_way_until_s = now_s + GIVES_WAY_S
-            self._light_under_way.add(group[0])
+            self._light_under_way[group[0]] = now_s
         elif self._bulk_may_leave(now_s, gives_way):
             group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if gives_way else bytes_max)
             self._bulk_under_way[group[0]] = now_s
@@ -137,7 +144,7 @@ class Departures:
 
     def ended(self, group: list[PendingBatch]) -> float:
         """Returns how long the bulk batches that wait should rest from now on, in seconds."""
-        self._light_under_way.discard(group[0])
+        self._light_under_way.pop(group[0], None)
         began_s = self._bulk_under_way.pop(group[0], None)
         if began_s is None:
             return 0.0

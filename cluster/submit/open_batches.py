@@ -25,6 +25,10 @@ class OpenBatches:
     def __len__(self) -> int:
         return len(self._light) + len(self._bulk)
 
+    @property
+    def has_bulk(self) -> bool:
+        return bool(self._bulk)
+
     def batch_for(self, size: int, deadline_s: float, knew: int) -> Batch:
         """The batch that a request of `size` bytes joins: one with room for it and a deadline near its own.
 

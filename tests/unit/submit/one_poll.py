@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from quorate.cluster.entry import CreatePoll
+from quorate.cluster.submit.batch_queue import PLACES
 from quorate.cluster.submit.submitter import Submitter
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
@@ -35,10 +36,15 @@ def shape(answer: Tallied) -> tuple[int, int, list[tuple[int, str | None, str]]]
 
 
 async def one_after_another(submitter: Submitter, ids: list[str], timeout_s: float) -> list[asyncio.Task[Tallied]]:
-    """Cast votes one after the other: each has left before the next comes, so no two share a batch."""
-    votes = []
+    """Cast votes one after the other: while there is a place, each has left before the next comes, so none share a
+    batch."""
+    votes, queue = [], submitter._queue
     for vote_id in ids:
         votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=vote_id)], timeout_s=timeout_s)))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while queue._open and len(queue._sent) < PLACES:
+                await asyncio.sleep(0.001)
         for _ in range(10):
             await asyncio.sleep(0)
     return votes

@@ -10,6 +10,7 @@ from quorate.cluster.submit import departures
 from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.departures import (
     BULK_BYTES,
+    GATHER_S,
     GIVING_WAY_BYTES,
     REST,
     REST_MAX_S,
@@ -65,6 +66,71 @@ async def test_without_light_batches_bulk_leaves_as_it_comes() -> None:
     assert ["ABC", ""] == [waiting.take(), waiting.take()]
     waiting.bulk("D")
     assert "D" == waiting.take()
+
+
+@on_loop
+async def test_light_batches_gather_until_those_before_have_ended_or_take_long() -> None:
+    waiting = Waiting()
+    waiting.light("a")
+    assert (0.0, "a") == (waiting.departures.gather_s(), waiting.take())
+    assert GATHER_S == pytest.approx(waiting.departures.gather_s())
+    waiting.now_s += GATHER_S
+    assert 0.0 == waiting.departures.gather_s()
+    waiting.light("b")
+    assert "b" == waiting.take()
+    assert GATHER_S == pytest.approx(waiting.departures.gather_s())
+    waiting.end("b")
+    assert 0.0 == waiting.departures.gather_s()
+    waiting.end("a")
+    assert 0.0 == waiting.departures.gather_s()
+
+
+@on_loop
+@pytest.mark.parametrize("under_way", [False, True])
+async def test_nothing_gathers_beside_bulk(under_way: bool) -> None:
+    waiting = Waiting()
+    waiting.bulk("A")
+    if under_way:
+        assert "A" == waiting.take()
+    waiting.light("a")
+    assert "a" == waiting.take()
+    assert 0.0 == waiting.departures.gather_s()
+
+
+@on_loop
+async def test_a_leader_that_is_deposed_gathers_no_more() -> None:
+    waiting = Waiting()
+    waiting.light("a")
+    waiting.take()
+    waiting.departures.forget_under_way()
+    assert 0.0 == waiting.departures.gather_s()
+
+
+@on_loop
+async def test_votes_that_come_while_an_entry_is_under_way_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departures, "GATHER_S", 1e9)
+    replica, submitter = await mood()
+    before, replica.held = len(replica.proposed), []
+    votes = []
+    for id in "abc":
+        votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=id)], timeout_s=TIMEOUT_S)))
+        await until_held(replica, 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert 1 == len(replica.held)
+    replica.commit_held()
+    await asyncio.gather(*votes)
+    assert 2 == len(replica.proposed) - before
+
+
+@on_loop
+async def test_votes_wait_no_longer_for_an_entry_that_takes_long() -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    votes = await one_after_another(submitter, ["a", "b"], 10.0)
+    assert 2 == len(replica.held)
+    replica.commit_held()
+    await asyncio.gather(*votes)
 
 
 @on_loop

@@ -66,10 +66,8 @@ async def test_a_leader_that_leads_no_more_gives_back_forwarded_batches() -> Non
 
     second.handlers["section"] = counted
     first.held = []
-    for i in range(2):  # all its places are taken
-        asyncio.ensure_future(own.cast([Vote("sad", id=f"s{i}")], timeout_s=TIMEOUT_S)).add_done_callback(_forget)
-        for _ in range(10):
-            await asyncio.sleep(0)
+    for stuck in await one_after_another(own, ["s0", "s1"], TIMEOUT_S):  # all its places are taken
+        stuck.add_done_callback(_forget)
     assert 2 == len(first.held)
     vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
     await asyncio.sleep(0.05)
