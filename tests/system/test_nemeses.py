@@ -11,6 +11,7 @@ from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses.all import ALL, FAMILIES, usable
 from quorate.chaos.nemeses.nemesis import ActiveFault, NotNow
 from quorate.chaos.preload import found_library, working_preload
+from quorate.exit_code import REMOVED
 from quorate.processes.node import NodeProcess
 from tests.support.history import History
 from tests.support.verdict import assert_exact
@@ -19,6 +20,7 @@ from tests.system.faults import OPTIONS, votes
 
 ATTEMPTS = 60  # of clients, while a fault is active: answered or not
 HEAL_EVERY = 6
+HEAL_S = 30.0  # far more than a node with an empty disk needs, on a busy machine too
 SEED = 13
 OF_NODES = [family for family in FAMILIES if family not in ("services", "programs")]  # see test_chaos.py
 
@@ -98,6 +100,26 @@ def test_what_happens_by_luck_alone_is_brought_about_on_purpose(tmp_path: Path) 
         beset.strike("partition-late-snapshot")
         assert 1 == sum(node.get("/status")["raft"]["snapshots_received"] for node in cluster.nodes)
         beset.finish()
+
+
+def test_a_node_is_removed_only_while_the_others_are_a_majority(tmp_path: Path) -> None:
+    """The removal waited for a node that was paused, was given up after ten seconds, and came true later."""
+    with ChaosCluster(tmp_path, 3) as cluster:
+        leader = cluster.leader()
+        cluster.pause([next(node for node in cluster.nodes if node is not leader)])
+        with pytest.raises(NotNow, match="cannot do without"):
+            ALL["remove-node"].begin(cluster, random.Random(SEED))
+        assert set() == cluster.harmed()
+
+
+def test_a_node_that_was_removed_after_all_is_brought_back(tmp_path: Path) -> None:
+    """A removal that was given up may yet come true. Its node ended with each start, and no run got its verdict."""
+    with ChaosCluster(tmp_path, 3) as cluster, cluster.client() as client:
+        gone = next(node for node in cluster.nodes if node is not cluster.leader())
+        client.change_members("remove", gone.id)
+        cluster.wait_for("it ends", lambda: gone.exit_status == REMOVED)
+        cluster.heal(HEAL_S)
+        assert {node.id for node in cluster.nodes} == {member["id"] for member in client.cluster_members()}
 
 
 def refused_flushes(node: NodeProcess) -> int:

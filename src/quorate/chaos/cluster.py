@@ -31,10 +31,11 @@ from quorate.chaos.orders import Orders
 from quorate.chaos.other_program import OtherProgram
 from quorate.chaos.preload import Preload
 from quorate.chaos.proxies.relay_network import RelayNetwork
-from quorate.chaos.repair import bring_back
+from quorate.chaos.repair import bring_back, empty
 from quorate.chaos.services.chaos_services import ChaosServices
 from quorate.chaos.victims import Victims
 from quorate.errors import QuorateError
+from quorate.exit_code import REMOVED
 from quorate.processes.cluster import FreshCluster
 from quorate.processes.node import EndedAtStart, NodeProcess
 from quorate.processes.waiting import NeverHappened
@@ -44,6 +45,7 @@ SIZES = (3, 5, 7)
 SNAPSHOT_BYTES, KEEP_BYTES, SEGMENT_BYTES = 2 * 1024 * 1024, 512 * 1024, 1024 * 1024  # so that all of it happens often
 OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # settings of which each node has another value
 HEAL_S = 90.0
+TURN_S = 10.0  # of that, before the members are corrected again
 LAG_MAX = 2_000  # entries that a node may lag behind under load, and still count as caught up
 ASK_S = 1.0
 
@@ -215,12 +217,14 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
                 client.change_members("add", id, self.address(ours[id]))
 
     def _is_mended(self) -> bool:
+        for node in self.nodes:
+            if node.exit_status == REMOVED:  # by a removal that was given up, and came true later
+                empty(node.folder)
         self.start_again(self.nodes)
         self._correct_members()
         harmed = self.harmed()
-        for node in self.nodes:
-            if node.id in harmed:
-                bring_back(self, node)
+        if not all([bring_back(self, node, TURN_S) for node in self.nodes if node.id in harmed]):
+            return False  # perhaps it is no member: they are corrected once more
         try:
             self.wait_ready()
             self.wait_whole(lag_max=LAG_MAX)

@@ -59,7 +59,8 @@ def _node(status: Mapping[str, Any]) -> Iterator[str]:
     if "uptime_s" in status:
         yield f"up for {_time(status['uptime_s'] * 1000)}"
     for what, at in (status.get("listening") or {}).items():
-        yield f"{what} at {' and '.join(map(str, at))}"
+        if at:
+            yield f"{what} at {' and '.join(map(str, at))}"
 
 
 def _log(raft: Mapping[str, Any]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from quorate.tally_table import tally
 from quorate.words import count
 
 TALLY_LINE_EVERY_S = 5.0
+NO_ANSWER = "no answer"  # the state of a node that runs and says nothing
 FINAL_STATES = {REMOVED: "removed", HALTED: "halted"}  # to start such a node again does not help
 FRAME_COLUMNS = 4  # two beside the picture, and two before a command
 ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
@@ -51,7 +52,7 @@ def _row(child: Child, view: NodeView) -> NodeRow:
     if view.up and pid is not None:
         return NodeRow(child, view, pid, "up")
     if pid is not None:
-        return NodeRow(child, view, pid, "no answer")
+        return NodeRow(child, view, pid, NO_ANSWER)
     state = FINAL_STATES.get(child.code or 0) or ("restarting" if child.restart_at_s is not None else "down")
     return NodeRow(child, NodeView(), None, state, how_it_ended(child.code))
 
@@ -197,7 +198,7 @@ class Lines:
         if self._states.get(id) == row.state:
             return
         self._states[id] = row.state
-        line = f"{id} is {row.state}"
+        line = f"{id} gives no answer" if row.state == NO_ANSWER else f"{id} is {row.state}"
         if row.state == "up":
             line += f" at {row.child.place.url} (process {row.pid})"
         if row.state == "down":

@@ -89,5 +89,11 @@ def test_the_leader_says_how_its_sinks_and_backups_are() -> None:
     assert "has all, last written or compared 500 ms ago" == dict(summary(leading))["sink mongo"]
 
 
+def test_a_door_that_is_not_open_is_left_out() -> None:
+    listening = {"http": ["0.0.0.0:8001"], "resp": [], "raft": ["0.0.0.0:9001"]}
+    told = dict(summary({**STATUS, "listening": listening}))
+    assert "n2, up for 24.0 h, http at 0.0.0.0:8001, raft at 0.0.0.0:9001" == told["node"]
+
+
 def test_what_a_node_does_not_say_is_left_out() -> None:
     assert ([], {"node": "n1"}) == (member_rows({"node": "n1"}), dict(summary({"node": "n1"})))

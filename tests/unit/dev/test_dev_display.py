@@ -156,6 +156,11 @@ def test_elsewhere_a_line_for_each_event_and_none_twice(out: io.StringIO) -> Non
     ] == out.getvalue().splitlines()
 
 
+def test_elsewhere_a_node_that_says_nothing_is_told_in_a_sentence(out: io.StringIO) -> None:
+    Lines(Console(file=out, width=40), start_command).show([row("n1", "no answer")], None)
+    assert "n1 gives no answer\n" == out.getvalue()
+
+
 def test_elsewhere_no_option_begins_a_line(out: io.StringIO) -> None:
     lines = Lines(Console(file=out, width=40), start_command)
     lines.show([], results(**{"happy\nn1 leads (term 9)": 3}))

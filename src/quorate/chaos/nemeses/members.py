@@ -61,6 +61,7 @@ class RemoveNode:
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         (node,) = choice.follower(cluster, rng)
+        choice.check_spared(cluster, node)
         cluster.harm(node)
         if not change(cluster, "remove", node):
             raise NotNow(f"{node.id} could not be removed")
