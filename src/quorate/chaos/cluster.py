@@ -223,7 +223,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         self.start_again(self.nodes)
         self._correct_members()
         harmed = self.harmed()
-        if not all([bring_back(self, node, TURN_S) for node in self.nodes if node.id in harmed]):
+        if not all(bring_back(self, node, TURN_S) for node in self.nodes if node.id in harmed):
             return False  # perhaps it is no member: they are corrected once more
         try:
             self.wait_ready()
