@@ -271,7 +271,8 @@ class PeerTransport:
         self._checked_s = now_s
         self._told.check()
         for connection in list(self._open.values()):
-            if now_s - connection.heard_s > SILENCE_S:
+            # While this loop was paused, it heard nobody: uvloop comes here before it reads what waits.
+            if now_s - max(connection.heard_s, self._woke_s) > SILENCE_S:
                 connection.close(f"silent for {SILENCE_S:.0f} s")
             elif now_s - connection.sent_s > PING_S:
                 connection.send(CALLS, PING)

@@ -11,7 +11,7 @@ from quorate.cluster.raft.transport import connection, link_log, transport
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.streams import PART_BYTES, RAFT
 from quorate.errors import OutcomeUnknown
-from tests.support.waiting import until
+from tests.support.waiting import let_pass, until
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, pair
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
@@ -175,6 +175,7 @@ def test_a_refused_peer_that_reads_nothing_is_cut_off(run: Run, monkeypatch: pyt
 def test_a_silent_peer_is_cut_off_and_an_idle_one_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PING_S", 0.02)
     monkeypatch.setattr(transport, "SILENCE_S", 0.3)
+    monkeypatch.setattr(transport, "ASLEEP_S", 0.1)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n3") as quiet, await RawPeer.connect(one) as silent:
@@ -185,6 +186,22 @@ def test_a_silent_peer_is_cut_off_and_an_idle_one_is_not(run: Run, monkeypatch: 
             assert ["n2"] == one.down
             assert [] == quiet.down
             assert one.transport.is_open("n3")
+
+    run(main())
+
+
+def test_no_peer_is_silent_while_this_node_stands_still(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "PING_S", 0.02)
+    monkeypatch.setattr(transport, "SILENCE_S", 0.3)
+    monkeypatch.setattr(transport, "ASLEEP_S", 0.1)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            await pair(one, two)
+            let_pass(0.5, because="the loop stands still for longer than a peer may be silent")
+            nodes = (one.transport, two.transport)
+            await until("they hear each other", lambda: all(each.heard_within(0.1) for each in nodes))
+            assert [] == one.down == two.down
 
     run(main())
 
