@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from quorate.processes.ports import PORTS, free_ports
+from quorate.dev.folder import RAFT_PORT_OFFSET
+from quorate.processes.ports import BLOCK, free_ports, is_free, own_block
 from quorate.processes.process import Process
 from tests.support.checkout import ROOT, copy_to
 from tests.support.waiting import let_pass, wait_for
 
-RAFT_PORTS_ABOVE_HTTP = 1_000
 SET_UP_S = 180.0
 
 
@@ -34,17 +34,13 @@ def clone(tmp_path: Path) -> Path:
 
 
 def first_of_free_ports(count: int = 3) -> int:
-    """The first of `count` free ports in a row; the ports for the links between nodes are free too."""
-    for port in free_ports(200):
-        wanted = [port + i + above for i in range(count) for above in (0, RAFT_PORTS_ABOVE_HTTP)]
-        if all(p in PORTS and is_free(p) for p in wanted):
+    """The first of `count` free ports in a row; the ports for the links between nodes are free too. All are ours."""
+    ours = {*own_block()}
+    for port in free_ports(BLOCK // 4):
+        wanted = [port + i + above for i in range(count) for above in (0, RAFT_PORT_OFFSET)]
+        if ours.issuperset(wanted) and all(map(is_free, wanted)):
             return port
     raise RuntimeError("no free ports in a row")
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def bootstrap(clone: Path, elsewhere: Path, port: int, *arguments: str) -> Process:

@@ -18,11 +18,11 @@ import redis
 
 from quorate import pidfile
 from quorate.client.http import JsonClient
-from quorate.processes.ports import free_ports
+from quorate.dev.folder import RAFT_PORT_OFFSET
 from quorate.processes.process import Process
 from tests.support.checkout import ROOT, build_wheel
 from tests.support.waiting import let_pass, wait_for
-from tests.system.test_bootstrap import RAFT_PORTS_ABOVE_HTTP, first_of_free_ports
+from tests.system.test_bootstrap import first_of_free_ports
 
 Start = Callable[..., Process]
 
@@ -70,7 +70,7 @@ def gone(data: Path) -> None:
 
 @pytest.mark.timeout(150)
 def test_a_killed_node_stays_down_and_one_started_by_hand_belongs(dev: Start, data: Path, tmp_path: Path) -> None:
-    process = dev("--port", str(free_ports(1)[0]), "--note", "nsqadmin: http://127.0.0.1:4171")
+    process = dev("--port", str(first_of_free_ports(1)), "--note", "nsqadmin: http://127.0.0.1:4171")
     says(process, "nsqadmin: http://127.0.0.1:4171\nData: ")
     says(process, "n1 leads")
     says(process, "mood: ")
@@ -93,7 +93,7 @@ def test_a_killed_node_stays_down_and_one_started_by_hand_belongs(dev: Start, da
 
 @pytest.mark.timeout(150)
 def test_with_resp_redis_clients_are_let_in_where_it_says(dev: Start, data: Path) -> None:
-    port = free_ports(1)[0]
+    port = first_of_free_ports(1)
     process = dev("--port", str(port), "--resp", "--no-feed")
     says(process, "n1 leads")
     told = re.search(r"redis-cli -p (\d+) xadd poll:mood IDMP you 1 '\*' option happy\n", process.output())
@@ -108,7 +108,7 @@ def test_with_resp_redis_clients_are_let_in_where_it_says(dev: Start, data: Path
 
 @pytest.mark.timeout(150)
 def test_no_node_outlives_a_dev_that_is_killed_and_the_cluster_goes_on(dev: Start, data: Path) -> None:
-    process = dev("--port", str(free_ports(1)[0]), "--restart")
+    process = dev("--port", str(first_of_free_ports(1)), "--restart")
     says(process, "mood: ")
     first = node_of(data)
     os.kill(first, signal.SIGKILL)
@@ -163,7 +163,7 @@ def first_minute(folder: Path, env: dict[str, str]) -> tuple[Path, str, str, byt
     python = [sys.executable, "-P"]
     program = "import quorate, pathlib; print(pathlib.Path(quorate.__file__).parent)"
     found = subprocess.run([*python, "-c", program], env={**os.environ, **env}, capture_output=True, text=True)
-    (port,) = free_ports(1)
+    port = first_of_free_ports(1)
     dev = ["-m", "quorate", "dev", "--nodes", "1", "--port", str(port), "--data", str(folder / "data")]
     process = Process("dev", [*python, *dev], folder / "dev.txt", env=env, cwd=folder)
     try:
@@ -177,7 +177,7 @@ def first_minute(folder: Path, env: dict[str, str]) -> tuple[Path, str, str, byt
     finally:
         process.close()
     settings = (folder / "data" / "n1" / "quorate.toml").read_text()
-    own = re.compile(rf"{port}|{port + RAFT_PORTS_ABOVE_HTTP}|process \d+|mood: .*\n|{re.escape(str(folder))}|key = .*")
+    own = re.compile(rf"{port}|{port + RAFT_PORT_OFFSET}|process \d+|mood: .*\n|{re.escape(str(folder))}|key = .*")
     return Path(found.stdout.strip()), own.sub("", process.output()), own.sub("", settings), page
 
 
@@ -185,7 +185,7 @@ def first_minute(folder: Path, env: dict[str, str]) -> tuple[Path, str, str, byt
 def test_a_signal_that_was_ignored_at_the_start_stays_ignored(data: Path, tmp_path: Path) -> None:
     """`nohup quorate dev &`: it goes on when the terminal closes, and ends by SIGTERM."""
     dev = [sys.executable, "-m", "quorate", "dev", "--nodes", "1", "--no-feed", "--data", str(data)]
-    ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *dev, "--port", str(free_ports(1)[0])]
+    ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *dev, "--port", str(first_of_free_ports(1))]
     process = Process("dev", ignoring, tmp_path / "dev.txt")
     process.start()
     try:
@@ -202,7 +202,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(data: Path, tmp_pa
 
 @pytest.mark.timeout(60)
 def test_a_node_that_cannot_start_is_told_with_the_end_of_its_log(dev: Start, data: Path) -> None:
-    process = dev("--port", str(free_ports(1)[0]), "--no-feed")
+    process = dev("--port", str(first_of_free_ports(1)), "--no-feed")
     says(process, "n1 leads")
     process.stop()
     (data / "n1" / "identity.json").write_text("{")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
 from tests.support.waiting import wait_for
-from tests.system.test_bootstrap import processes_in
+from tests.system.test_bootstrap import first_of_free_ports, processes_in
 
 
 def says(process: Process, words: str, times: int = 1) -> str:
@@ -35,7 +34,7 @@ def pid_of_stream(process: Process, times: int) -> int:
 @pytest.mark.timeout(200)
 def test_the_story_is_told_to_its_exact_end_though_the_stream_is_killed(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    flags = ["--nodes", "1", "--data", str(data), "--port", str(free_ports(1)[0])]
+    flags = ["--nodes", "1", "--data", str(data), "--port", str(first_of_free_ports(1))]
     process = Process("dev", [sys.executable, "-m", "quorate", "dev", "--story", *flags], tmp_path / "dev.txt")
     process.start()
     try:

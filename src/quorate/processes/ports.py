@@ -8,6 +8,7 @@ import random
 import socket
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from quorate import pidfile
 # connection may occupy the port of a stopped server before the server starts again.
 PORTS = range(20_000, 32_000)
 BLOCK = 500  # ports for one program: several parts of the tests run side by side, and each may run `dev`
+PAIRED = 1_000  # half of a block lies so far above the other: where `dev` has the Raft port of an HTTP port
 # Where the locks are: the same place for all programs of a user, also for one that was given a TMPDIR of its own.
 LOCKS = Path("/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir())
 _lately: deque[int] = deque(maxlen=BLOCK // 2)  # drawn, and perhaps not listened at yet
@@ -49,23 +51,28 @@ def free_ports(count: int) -> list[int]:
     if len(found) == count:
         _lately.extend(found)
         return found
-    raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {block.start} to {block.stop}")
+    raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {block[0]} to {block[-1]}")
 
 
-def own_block() -> range:
+def own_block() -> Sequence[int]:
     """The ports that this process may take: a part of PORTS that it holds by a lock until it ends.
 
     So two test runs at the same time never take each other's ports, also not those of a node that is down at the
     moment. If all parts are held, the process draws from all ports.
     """
     held = _hold_a_block()
-    return PORTS if held is None else range(held[0], held[0] + BLOCK)
+    return PORTS if held is None else _block(held[0])
+
+
+def _block(start: int) -> list[int]:
+    return [port + above for above in (0, PAIRED) for port in range(start, start + BLOCK // 2)]
 
 
 @functools.cache  # the open file is the lock
 def _hold_a_block() -> tuple[int, IO[str]] | None:
     folder = LOCKS / f"quorate-ports-{os.getuid()}"
-    for start in range(PORTS.start, PORTS.stop, BLOCK):
-        if (lock := pidfile.hold(folder, str(start))) is not None:
-            return start, lock
+    for both in range(PORTS.start, PORTS.stop, 2 * PAIRED):
+        for start in range(both, both + PAIRED, BLOCK // 2):
+            if (lock := pidfile.hold(folder, str(start))) is not None:
+                return start, lock
     return None
