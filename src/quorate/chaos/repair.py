@@ -10,7 +10,7 @@ from typing import Protocol
 
 from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
-from quorate.processes.node import NodeProcess
+from quorate.processes.node import LOOK_S, NodeProcess
 
 KEPT = ("quorate.toml", "node.log", "chaos.json", "chaos.crashed")  # what is no part of the data
 REPAIR_S = 30.0
@@ -54,7 +54,7 @@ def bring_back(cluster: Repairable, node: NodeProcess, deadline_s: float = REPAI
 
 def is_ready(node: NodeProcess) -> bool:
     try:
-        return node.running and node.ask("GET", "/readyz")[0] == 200
+        return node.running and node.ask("GET", "/readyz", timeout_s=LOOK_S)[0] == 200
     except OSError:
         return False
 

@@ -20,6 +20,8 @@ from quorate.processes.waiting import wait_for
 
 QUORATE = (sys.executable, "-P", "-m", "quorate")  # -P: a file in the working directory must not hide a module
 READY_S = 30.0
+ANSWER_S = 20.0
+LOOK_S = 3.0  # for an answer of a node that is asked again if it does not answer, as one that is paused
 
 
 class EndedAtStart(Exception):
@@ -131,7 +133,7 @@ class NodeProcess(Process):
     # ---- over HTTP --------------------------------------------------------------------------------------------------
 
     def ask(
-        self, method: str, path: str, body: bytes = b"", timeout_s: float = 3.0
+        self, method: str, path: str, body: bytes = b"", timeout_s: float = ANSWER_S
     ) -> tuple[int, bytes, dict[str, str]]:
         """One request on a connection of its own: status, body, headers in lower case. OSError if nobody answers."""
         host, port = self.place.http.host, self.place.http.port
@@ -157,7 +159,7 @@ class NodeProcess(Process):
         if not self.running:
             return None
         try:
-            status, body, _ = self.ask("GET", path)
+            status, body, _ = self.ask("GET", path, timeout_s=LOOK_S)
         except OSError:
             return None
         return json.loads(body) if status == 200 else None
@@ -166,7 +168,7 @@ class NodeProcess(Process):
         if not self.running:
             raise EndedAtStart(f"{self.id} ended at its start\n{self.tail()}")
         try:
-            return self.ask("GET", "/readyz")[0] == 200
+            return self.ask("GET", "/readyz", timeout_s=LOOK_S)[0] == 200
         except OSError:
             return False
 
