@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.watched_metrics import ACCEPTED, REQUESTS, VOTES, Watched, wait_for_changes, watched
+from tests.system.watched_metrics import ACCEPTED, REQUESTS, VOTES, Watched, wait_for_changes, watched, watched_by_all
 
-__all__ = ["watched"]
+__all__ = ["watched", "watched_by_all"]
 
 
 def test_a_follower_that_dies_is_seen_and_no_counter_falls(watched: Watched) -> None:

@@ -31,9 +31,10 @@ from tests.system.watched_metrics import (
     size_of,
     wait_for_changes,
     watched,
+    watched_by_all,
 )
 
-__all__ = ["watched"]
+__all__ = ["watched", "watched_by_all"]
 
 ARRAY = 100
 
