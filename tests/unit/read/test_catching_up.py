@@ -10,7 +10,7 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.read.reads import Reads
 from quorate.errors import NoLeader, Stale
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.read.test_reads import pair, replicate
 
 
@@ -21,13 +21,13 @@ class Doubted(LocalReplica):
         raise NoLeader("another one leads")
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_nobody_confirms_does_not_do() -> None:
     with pytest.raises((NoLeader, TimeoutError)):
         await Reads(Doubted("n1")).catch_up(0.1)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_does_not_take_the_word_of_a_leader_that_nobody_confirms() -> None:
     leader, follower = Doubted("n1"), LocalReplica("n2")
     Reads(leader)
@@ -37,7 +37,7 @@ async def test_a_follower_does_not_take_the_word_of_a_leader_that_nobody_confirm
         await Reads(follower).catch_up(0.1)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_waits_until_it_has_applied_the_version_of_the_leader() -> None:
     leader, follower, reads = await pair()
     follower.state = StateMachine()
@@ -51,7 +51,7 @@ async def test_a_follower_waits_until_it_has_applied_the_version_of_the_leader()
     assert leader.state.version == follower.state.version
 
 
-@on_loop
+@in_virtual_time
 async def test_without_a_leader_it_ends_in_time() -> None:
     replica = LocalReplica("n1")
     replica.lead(None)

@@ -14,7 +14,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NotReady
 from quorate.words import Level
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 
 
 async def reads_of(follower: LocalReplica, leader: LocalReplica) -> Reads:
@@ -26,7 +26,7 @@ async def reads_of(follower: LocalReplica, leader: LocalReplica) -> Reads:
     return Reads(follower)
 
 
-@on_loop
+@in_virtual_time
 async def test_which_of_many_polls_there_are_is_one_question_to_the_leader() -> None:
     """It was one for each key of EXISTS, which may name ten thousand."""
     leader, follower = LocalReplica("n1"), LocalReplica("n2")
@@ -53,7 +53,7 @@ async def test_which_of_many_polls_there_are_is_one_question_to_the_leader() -> 
     assert {"mood"} == await reads.existing({"mood", "poll 1"}), "this node does not get what the leader applies"
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_that_lags_waits_or_asks_before_it_says_which_polls_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,7 +20,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 
 POLLS = ("few", "others", "big")
 STEPS = 300
@@ -51,7 +51,7 @@ def counted(replica: LocalReplica, monkeypatch: pytest.MonkeyPatch, name: str) -
     return calls
 
 
-@on_loop
+@in_virtual_time
 async def test_readers_of_one_version_share_a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
     replica, reads, submitter = await node()
     made = counted(replica, monkeypatch, "results")
@@ -66,7 +66,7 @@ async def test_readers_of_one_version_share_a_tally(monkeypatch: pytest.MonkeyPa
     assert ["few", "few"] == made
 
 
-@on_loop
+@in_virtual_time
 async def test_a_big_tally_is_shared_too_and_not_if_votes_came_while_it_was_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -83,7 +83,7 @@ async def test_a_big_tally_is_shared_too_and_not_if_votes_came_while_it_was_made
     assert second.results is third.results
 
 
-@on_loop
+@in_virtual_time
 async def test_some_options_are_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     replica, reads, submitter = await node()
@@ -94,7 +94,7 @@ async def test_some_options_are_read_without_the_others(monkeypatch: pytest.Monk
     assert ([], ["big"]) == (made, some)
 
 
-@on_loop
+@in_virtual_time
 async def test_each_form_is_made_once_for_all_who_ask() -> None:
     made: list[int] = []
 
@@ -109,7 +109,7 @@ async def test_each_form_is_made_once_for_all_who_ask() -> None:
     assert 1 == len({id(form) for form in forms})
 
 
-@on_loop
+@in_virtual_time
 async def test_one_reader_that_leaves_leaves_the_form_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
     shared = SharedResults(dict.fromkeys("abc", 0))
@@ -123,7 +123,7 @@ async def test_one_reader_that_leaves_leaves_the_form_to_the_others(monkeypatch:
     assert b"abc" == await other
 
 
-@on_loop
+@in_virtual_time
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     _, reads, _ = await node()
     for most, left in ((2, ["others", "big"]), (1, ["big"]), (0, [])):
@@ -139,7 +139,7 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("told_of_the_next", [False, True])
-@on_loop
+@in_virtual_time
 async def test_a_state_that_changed_without_a_word_is_read_anew(told_of_the_next: bool) -> None:
     replica, reads, submitter = await node()
     assert 0 == (await reads.results("few")).total
@@ -152,7 +152,7 @@ async def test_a_state_that_changed_without_a_word_is_read_anew(told_of_the_next
 
 
 @pytest.mark.parametrize("seed", range(4))
-@on_loop
+@in_virtual_time
 async def test_a_read_shows_what_the_state_has(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever happens between two reads: votes that name a poll and that name none, new options, states, deletions."""
     print(f"seed {seed}")

@@ -11,7 +11,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NotReady, UnknownPoll
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 
 
 async def starting() -> tuple[LocalReplica, LocalReplica, Reads]:
@@ -24,7 +24,7 @@ async def starting() -> tuple[LocalReplica, LocalReplica, Reads]:
     return leader, node, Reads(node)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_starts_denies_no_poll_and_lists_none() -> None:
     _, _, reads = await starting()
     for read in (
@@ -37,7 +37,7 @@ async def test_a_node_that_starts_denies_no_poll_and_lists_none() -> None:
             await read
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_has_a_poll_shows_it_before_it_knows_the_rest() -> None:
     leader, node, reads = await starting()
     node.state = leader.state
@@ -49,7 +49,7 @@ async def test_a_node_that_has_a_poll_shows_it_before_it_knows_the_rest() -> Non
         await reads.poll("other", level="none", wait_s=0)
 
 
-@on_loop
+@in_virtual_time
 async def test_reads_wait_for_what_the_node_learns() -> None:
     leader, node, reads = await starting()
     found = asyncio.ensure_future(reads.results("mood", level="none", wait_s=30))
@@ -65,7 +65,7 @@ async def test_reads_wait_for_what_the_node_learns() -> None:
         await denied
 
 
-@on_loop
+@in_virtual_time
 async def test_what_was_known_once_is_told_without_a_leader() -> None:
     leader, node, reads = await starting()
     node.leader, node.state = "n1", leader.state
@@ -76,7 +76,7 @@ async def test_what_was_known_once_is_told_without_a_leader() -> None:
         await reads.poll("other", level="none", wait_s=0)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_has_led_knows() -> None:
     leader, _, _ = await starting()
     reads = Reads(leader)

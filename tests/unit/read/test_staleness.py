@@ -15,7 +15,7 @@ from quorate.errors import NoLeader, OutcomeUnknown
 from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.support.waiting import until
 
 
@@ -53,7 +53,7 @@ class Pair:
         return (await self.at_follower.results("mood", level="none")).age_ms
 
 
-@on_loop
+@in_virtual_time
 async def test_before_the_first_answer_of_a_leader_no_bound_is_known() -> None:
     pair = Pair()
     await pair.begin()
@@ -62,7 +62,7 @@ async def test_before_the_first_answer_of_a_leader_no_bound_is_known() -> None:
     assert AGE_UNKNOWN_MS == (await pair.at_follower.results("mood")).age_ms, "it came from the leader"
 
 
-@on_loop
+@in_virtual_time
 async def test_a_state_is_as_old_as_the_question_whose_answer_it_has() -> None:
     pair = Pair()
     await pair.begin()
@@ -72,7 +72,7 @@ async def test_a_state_is_as_old_as_the_question_whose_answer_it_has() -> None:
     assert 2_500 == await pair.local_age_ms()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_gets_no_entries_does_not_ask_often() -> None:
     """It was started while it does not hear the leader. Each question makes the leader ask all nodes."""
     pair = Pair()
@@ -86,7 +86,7 @@ async def test_a_node_that_gets_no_entries_does_not_ask_often() -> None:
     assert 0 == await pair.local_age_ms()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_answers_does_not_make_a_state_new_that_lacks_its_entries() -> None:
     pair = Pair()
     await pair.begin()
@@ -101,7 +101,7 @@ async def test_a_leader_that_answers_does_not_make_a_state_new_that_lacks_its_en
 
 
 @pytest.mark.parametrize("error", [NoLeader("no majority"), OutcomeUnknown("the link is silent")])
-@on_loop
+@in_virtual_time
 async def test_a_leader_without_a_majority_makes_nothing_new(error: Exception) -> None:
     pair = Pair()
     await pair.begin()
@@ -120,7 +120,7 @@ async def test_a_leader_without_a_majority_makes_nothing_new(error: Exception) -
     assert 60_000 == (await pair.at_leader.results("mood")).age_ms, "a leader may have been replaced, too"
 
 
-@on_loop
+@in_virtual_time
 async def test_an_answer_ages_on_its_way() -> None:
     pair = Pair()
     await pair.begin()
@@ -139,7 +139,7 @@ async def test_an_answer_ages_on_its_way() -> None:
         assert found.age_ms >= 3_000, level
 
 
-@on_loop
+@in_virtual_time
 async def test_a_linearizable_read_is_as_old_as_its_beginning() -> None:
     pair = Pair()
     await pair.begin()
@@ -148,7 +148,7 @@ async def test_a_linearizable_read_is_as_old_as_its_beginning() -> None:
     assert 0 == (await pair.at_follower.results("mood", level="linearizable")).age_ms
 
 
-@on_loop
+@in_virtual_time
 async def test_more_answers_than_are_kept_still_give_a_true_bound() -> None:
     pair = Pair()
     await pair.begin()
@@ -163,7 +163,7 @@ async def test_more_answers_than_are_kept_still_give_a_true_bound() -> None:
     assert 0 == await pair.local_age_ms()
 
 
-@on_loop
+@in_virtual_time
 async def test_the_question_is_asked_again_and_again_until_the_node_stops() -> None:
     pair = Pair()
     await pair.begin()

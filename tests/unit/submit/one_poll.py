@@ -10,7 +10,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 30.0
 
 
 async def mood(node_id: str = "n1") -> tuple[LocalReplica, Submitter]:

@@ -9,7 +9,7 @@ from quorate.cluster.entry import CreatePoll
 from quorate.cluster.submit.submitter import Submitter
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S
 
 VOTE = Vote("happy", id="u1", poll="mood")
@@ -38,7 +38,7 @@ def reasons(tallied: Tallied) -> list[str]:
     return [each.reason for each in tallied.rejected]
 
 
-@on_loop
+@in_virtual_time
 async def test_without_a_name_that_was_used_again_a_batch_is_as_it_ever_was() -> None:
     replica, submitter = await leader()
     await delete(submitter, 1)
@@ -50,7 +50,7 @@ def last_batch(replica: LocalReplica) -> bytes:
     return entry.decode_entry(replica.proposed[-1]).batches[-1]
 
 
-@on_loop
+@in_virtual_time
 async def test_a_vote_that_waited_while_its_poll_was_deleted_and_created_anew_does_not_count() -> None:
     replica, submitter = await leader()
     replica.held = []
@@ -66,7 +66,7 @@ async def test_a_vote_that_waited_while_its_poll_was_deleted_and_created_anew_do
     assert 1 == (await submitter.cast([VOTE], timeout_s=TIMEOUT_S)).applied  # the id was not used up
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_is_behind_does_not_vote_for_a_poll_that_it_does_not_know() -> None:
     replica, submitter = await leader()
     behind = LocalReplica("n2")
@@ -87,7 +87,7 @@ async def test_a_node_that_is_behind_does_not_vote_for_a_poll_that_it_does_not_k
     assert {"happy": 0, "sad": 1} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_from_before_and_after_a_creation_never_share_a_batch() -> None:
     replica, submitter = await leader()
     await delete(submitter, 1)

@@ -21,7 +21,7 @@ from quorate.cluster.submit.open_batches import BATCH_BYTES, LIGHT_BYTES, OpenBa
 from quorate.cluster.submit.submitter import VERY_MANY
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another
 
 TOOK_S = 0.01
@@ -59,7 +59,7 @@ class Waiting:
         return self.departures.ended(self._groups.pop(names))
 
 
-@on_loop
+@in_virtual_time
 async def test_without_light_batches_bulk_leaves_as_it_comes() -> None:
     waiting = Waiting()
     waiting.bulk("ABC")
@@ -68,7 +68,7 @@ async def test_without_light_batches_bulk_leaves_as_it_comes() -> None:
     assert "D" == waiting.take()
 
 
-@on_loop
+@in_virtual_time
 async def test_light_batches_gather_until_those_before_have_ended_or_take_long() -> None:
     waiting = Waiting()
     waiting.light("a")
@@ -85,7 +85,7 @@ async def test_light_batches_gather_until_those_before_have_ended_or_take_long()
     assert 0.0 == waiting.departures.gather_s()
 
 
-@on_loop
+@in_virtual_time
 @pytest.mark.parametrize("under_way", [False, True])
 async def test_nothing_gathers_beside_bulk(under_way: bool) -> None:
     waiting = Waiting()
@@ -97,7 +97,7 @@ async def test_nothing_gathers_beside_bulk(under_way: bool) -> None:
     assert 0.0 == waiting.departures.gather_s()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_is_deposed_gathers_no_more() -> None:
     waiting = Waiting()
     waiting.light("a")
@@ -106,7 +106,7 @@ async def test_a_leader_that_is_deposed_gathers_no_more() -> None:
     assert 0.0 == waiting.departures.gather_s()
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_that_come_while_an_entry_is_under_way_share_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(departures, "GATHER_S", 1e9)
     replica, submitter = await mood()
@@ -123,7 +123,7 @@ async def test_votes_that_come_while_an_entry_is_under_way_share_the_next(monkey
     assert 2 == len(replica.proposed) - before
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_wait_no_longer_for_an_entry_that_takes_long() -> None:
     replica, submitter = await mood()
     replica.held = []
@@ -133,7 +133,7 @@ async def test_votes_wait_no_longer_for_an_entry_that_takes_long() -> None:
     await asyncio.gather(*votes)
 
 
-@on_loop
+@in_virtual_time
 async def test_each_kind_has_a_place_where_both_wait() -> None:
     waiting = Waiting()
     waiting.bulk("A")
@@ -150,7 +150,7 @@ async def test_each_kind_has_a_place_where_both_wait() -> None:
     assert "B" == waiting.take()[:1]
 
 
-@on_loop
+@in_virtual_time
 async def test_neither_kind_keeps_the_other_from_leaving() -> None:
     """Batches that are no bulk, but not very light either, make nobody give way."""
     waiting = Waiting()
@@ -162,7 +162,7 @@ async def test_neither_kind_keeps_the_other_from_leaving() -> None:
     assert "mA" * 10 == left
 
 
-@on_loop
+@in_virtual_time
 async def test_while_very_light_batches_come_bulk_entries_are_smaller_and_one_is_under_way() -> None:
     waiting = Waiting()
     waiting.light("a")
@@ -173,7 +173,7 @@ async def test_while_very_light_batches_come_bulk_entries_are_smaller_and_one_is
     assert "CD" == waiting.take()  # no light ones have come since
 
 
-@on_loop
+@in_virtual_time
 async def test_after_a_bulk_batch_the_next_rests_while_very_light_ones_come() -> None:
     waiting = Waiting()
     waiting.light("a")
@@ -193,7 +193,7 @@ async def test_after_a_bulk_batch_the_next_rests_while_very_light_ones_come() ->
     ("size", "took_s", "rest_s"),
     [(4 * GIVING_WAY_BYTES, TOOK_S, 4 * REST * TOOK_S), (BULK_BYTES + 1, 60.0, REST_MAX_S)],
 )
-@on_loop
+@in_virtual_time
 async def test_the_rest_is_longer_after_a_very_big_batch_and_never_long(
     size: int, took_s: float, rest_s: float
 ) -> None:
@@ -206,7 +206,7 @@ async def test_the_rest_is_longer_after_a_very_big_batch_and_never_long(
     assert rest_s == pytest.approx(waiting.end("A" if "A" in waiting._groups else "AB"))
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_is_deposed_holds_no_bulk_back() -> None:
     """What it proposed may stay open for as long as it is cut off."""
     waiting = Waiting()
@@ -227,7 +227,7 @@ def join(batches: OpenBatches, size: int, deadline_s: float = 1.0) -> Batch:
     return batch
 
 
-@on_loop
+@in_virtual_time
 async def test_light_requests_join_no_bulk_batch() -> None:
     """Else a single vote waits with thousands of others' votes."""
 
@@ -239,7 +239,7 @@ async def test_light_requests_join_no_bulk_batch() -> None:
     assert [bulk] == batches.close(bulk=True)
 
 
-@on_loop
+@in_virtual_time
 async def test_patient_and_impatient_requests_have_batches_of_their_own() -> None:
     batches = OpenBatches()
     first = [join(batches, 100, deadline_s) for deadline_s in (1.0, 60.0)]
@@ -256,7 +256,7 @@ def many(count: int = VERY_MANY) -> list[Vote]:
     return [Vote(options[n % 3], id=f"v{n}" if n % 2 else None, weight=1 + n % 2) for n in range(count)]
 
 
-@on_loop
+@in_virtual_time
 async def test_a_request_with_very_many_votes_is_answered_like_a_smaller_one() -> None:
     """It is put into its batch in pieces."""
     (one, big), (other, small) = await mood(), await mood("n2")
@@ -275,7 +275,7 @@ async def test_a_request_with_very_many_votes_is_answered_like_a_smaller_one() -
     assert sum(vote.id is not None and vote.option != "angry" for vote in votes) == again.duplicates
 
 
-@on_loop
+@in_virtual_time
 async def test_no_other_request_joins_the_batch_of_one_with_very_many_votes() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -288,7 +288,7 @@ async def test_no_other_request_joins_the_batch_of_one_with_very_many_votes() ->
     assert 2 == len(replica.proposed) - before
 
 
-@on_loop
+@in_virtual_time
 async def test_a_client_that_leaves_while_its_votes_are_put_into_a_batch_counts_none() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -300,7 +300,7 @@ async def test_a_client_that_leaves_while_its_votes_are_put_into_a_batch_counts_
     assert [0, before] == [submitter.waiting_bytes, len(replica.proposed)]
 
 
-@on_loop
+@in_virtual_time
 async def test_while_it_waits_for_a_place_nobody_joins_it_either() -> None:
     replica, submitter = await mood()
     replica.held = []
@@ -316,7 +316,7 @@ async def test_while_it_waits_for_a_place_nobody_joins_it_either() -> None:
     await asyncio.gather(big, other)
 
 
-@on_loop
+@in_virtual_time
 async def test_light_votes_pass_bulk_on_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(departures, "GIVES_WAY_S", 1e9)
     replica, submitter = await mood()

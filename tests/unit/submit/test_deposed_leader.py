@@ -10,7 +10,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import OutcomeUnknown
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import mood, one_after_another
 
 LONG_S = 30.0  # no test waits so long
@@ -36,7 +36,7 @@ async def deposed(via: str | None) -> tuple[LocalReplica, LocalReplica, Submitte
     return first, second, submitter, stuck
 
 
-@on_loop
+@in_virtual_time
 @pytest.mark.parametrize("via", [None, "n3"])
 async def test_open_proposals_of_a_former_leader_hold_no_place(via: str | None) -> None:
     _, second, submitter, stuck = await deposed(via)
@@ -46,7 +46,7 @@ async def test_open_proposals_of_a_former_leader_hold_no_place(via: str | None) 
         vote.cancel()
 
 
-@on_loop
+@in_virtual_time
 async def test_what_a_former_leader_cannot_learn_is_told_as_unknown_at_once() -> None:
     """It gets no entries of the next leader, so the truth comes with the end of the cut and not before."""
     _, _, _, stuck = await deposed("n3")
@@ -55,7 +55,7 @@ async def test_what_a_former_leader_cannot_learn_is_told_as_unknown_at_once() ->
     assert [OutcomeUnknown] * 2 == [type(answer) for answer in answers]
 
 
-@on_loop
+@in_virtual_time
 async def test_what_a_former_leader_is_about_to_learn_waits_for_the_truth() -> None:
     """It hears the next leader, whose entries tell what became of its own."""
     first, _, _, stuck = await deposed(None)
@@ -67,7 +67,7 @@ async def test_what_a_former_leader_is_about_to_learn_waits_for_the_truth() -> N
     assert [1, 1] == [(await vote).applied for vote in stuck]
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_leads_again_has_all_its_places() -> None:
     first, _, submitter, stuck = await deposed("n3")
     first.held, first.leader_via = None, None

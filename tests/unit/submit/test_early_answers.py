@@ -17,7 +17,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, QuorateError, Rejected
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, shape
 from tests.unit.submit.test_deleted_polls import create, delete
 
@@ -44,7 +44,7 @@ def logged(replica: LocalReplica, since: int) -> int:
     return sum(len(each.ids) // 8 + sum(count for _, count in each.plain) for each in votes)
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_for_what_nobody_knows_are_answered_without_the_log_but_for_one() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -57,7 +57,7 @@ async def test_votes_for_what_nobody_knows_are_answered_without_the_log_but_for_
     assert {"happy": 1, "sad": 0} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_the_leader_hears_of_what_nobody_knows() -> None:
     replica, submitter = await mood()
     heard = []
@@ -90,26 +90,26 @@ def many_kinds() -> list[Vote]:
     return [kind(n) for n in range(20) for kind in kinds]
 
 
-@on_loop
+@in_virtual_time
 async def test_all_is_answered_as_the_log_would_have() -> None:
     answers = []
     for catch_up in (nothing_new, None):
         replica, submitter = await mood(catch_up)
         for poll in ("closed", "gone"):
-            await submitter.create_poll(CreatePoll(poll, "", ["calm", "rage"], "open", None, False), timeout_s=1)
-            await submitter.set_poll_state(poll, "closed", timeout_s=1)
-        await submitter.set_poll_state("gone", "archived", timeout_s=1)
-        await submitter.delete_poll("gone", None, timeout_s=1)
-        await submitter.cast([Vote("happy", f"known {n}") for n in range(20)], timeout_s=1)
+            await submitter.create_poll(CreatePoll(poll, "", ["calm", "rage"], "open", None, False), timeout_s=30)
+            await submitter.set_poll_state(poll, "closed", timeout_s=30)
+        await submitter.set_poll_state("gone", "archived", timeout_s=30)
+        await submitter.delete_poll("gone", None, timeout_s=30)
+        await submitter.cast([Vote("happy", f"known {n}") for n in range(20)], timeout_s=30)
         before = len(replica.proposed)
-        tallied = await submitter.cast(many_kinds(), timeout_s=1)
+        tallied = await submitter.cast(many_kinds(), timeout_s=30)
         assert (catch_up is None) == (logged(replica, before) == len(many_kinds()))
         told = [(each.index, each.id, each.reason, each.detail) for each in tallied.rejected]
         answers.append((tallied.applied, tallied.duplicates, told, replica.state.results("mood")))
     assert answers[0] == answers[1]
 
 
-@on_loop
+@in_virtual_time
 async def test_what_was_counted_before_is_no_more_in_the_log() -> None:
     replica, submitter = await mood()
     votes = [Vote("happy", f"v{number}") for number in range(3 * MANY)]
@@ -119,7 +119,7 @@ async def test_what_was_counted_before_is_no_more_in_the_log() -> None:
     assert before == len(replica.proposed)
 
 
-@on_loop
+@in_virtual_time
 async def test_few_votes_and_requests_of_which_most_count_go_into_the_log() -> None:
     replica, submitter = await mood()
     for votes in (STRANGE[: MANY - 1], [*STRANGE[:3], *(Vote("happy", f"v{n}") for n in range(10 * MANY))]):
@@ -128,7 +128,7 @@ async def test_few_votes_and_requests_of_which_most_count_go_into_the_log() -> N
         assert len(votes) == logged(replica, before)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_that_is_behind_catches_up_first() -> None:
     leader, submitter = await mood()
     behind = LocalReplica("n2")
@@ -164,7 +164,7 @@ async def too_slow(wait_s: float) -> None:
 
 
 @pytest.mark.parametrize("catch_up", [no_leader, too_slow])
-@on_loop
+@in_virtual_time
 async def test_where_this_node_cannot_make_sure_the_log_decides(catch_up: Callable[[float], object]) -> None:
     replica, submitter = await mood(catch_up)
     before = len(replica.proposed)
@@ -174,7 +174,7 @@ async def test_where_this_node_cannot_make_sure_the_log_decides(catch_up: Callab
         await submitter.cast_once("k", STRANGE, timeout_s=TIMEOUT_S)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_poll_that_comes_while_this_node_makes_sure_is_not_met_by_votes_for_the_deleted_one() -> None:
     anew: list[Submitter] = []
 
@@ -200,7 +200,7 @@ def create_anew(replica: LocalReplica) -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False])
-@on_loop
+@in_virtual_time
 async def test_what_goes_into_the_log_says_what_was_known_when_the_request_came(fails: bool) -> None:
     found: list[LocalReplica] = []
 
@@ -218,7 +218,7 @@ async def test_what_goes_into_the_log_says_what_was_known_when_the_request_came(
     assert {"happy": 0, "sad": 0} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_a_whole_request_with_few_choices_goes_into_the_log() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -228,7 +228,7 @@ async def test_a_whole_request_with_few_choices_goes_into_the_log() -> None:
     assert [entry.CastOnce] == [type(command) for command in entry.decode_batch(batch)]
 
 
-@on_loop
+@in_virtual_time
 async def test_a_whole_request_is_refused_without_the_log_and_uses_nothing_up() -> None:
     replica, submitter = await mood()
     opened, _ = await submitter.open_producer("p", timeout_s=TIMEOUT_S)

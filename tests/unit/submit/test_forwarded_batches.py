@@ -12,11 +12,11 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, QuorateError
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another, pair, shape
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_forwards_in_one_hop() -> None:
     leader, follower, submitter = await pair()
     answer = await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)
@@ -25,7 +25,7 @@ async def test_a_follower_forwards_in_one_hop() -> None:
     assert {"happy": 1, "sad": 0} == leader.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_a_forwarded_batch_is_never_forwarded_again() -> None:
     leader, follower, submitter = await pair()
     leader.leader = "n2"  # each takes the other for the leader
@@ -47,7 +47,7 @@ def _forget(done: asyncio.Future[Tallied]) -> None:
     done.exception()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_leads_no_more_gives_back_forwarded_batches() -> None:
     """It could forward the batch, but then nobody could say how often it is forwarded."""
     first, own = await mood()
@@ -78,7 +78,7 @@ async def test_a_leader_that_leads_no_more_gives_back_forwarded_batches() -> Non
     assert ["n2"] == askers
 
 
-@on_loop
+@in_virtual_time
 async def test_a_batch_waits_for_one_leadership_only() -> None:
     """A relay names the term in which its batch may be proposed. The leader may be elected again within a moment."""
     leader, own = await mood()
@@ -96,7 +96,7 @@ async def test_a_batch_waits_for_one_leadership_only() -> None:
         await forwarded
 
 
-@on_loop
+@in_virtual_time
 async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody tells a follower that another node leads now: the queue checks."""
     monkeypatch.setattr(batch_queue, "SWEEP_S", 1000.0)
@@ -108,7 +108,7 @@ async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyP
     assert 1 == (await vote).applied
 
 
-@on_loop
+@in_virtual_time
 async def test_a_batch_that_a_stopping_leader_refuses_is_tried_again() -> None:
     leader, _, submitter = await pair()
     serve = leader.handlers["section"]
@@ -124,7 +124,7 @@ async def test_a_batch_that_a_stopping_leader_refuses_is_tried_again() -> None:
     assert ["n2"] == told
 
 
-@on_loop
+@in_virtual_time
 async def test_a_silent_leader_that_was_replaced_delays_no_other_vote() -> None:
     """After SIGSTOP or with a dead machine, a connection may look open for seconds after another leader was elected."""
     leader, follower, submitter = await pair()
@@ -141,7 +141,7 @@ async def test_a_silent_leader_that_was_replaced_delays_no_other_vote() -> None:
             await asyncio.sleep(0.01)
 
 
-@on_loop
+@in_virtual_time
 async def test_an_answer_of_a_replaced_leader_is_taken() -> None:
     """Leadership was handed over: the old leader is up and knows what it committed."""
     leader, follower, submitter = await pair()
@@ -155,7 +155,7 @@ async def test_an_answer_of_a_replaced_leader_is_taken() -> None:
     assert (1, 1) == ((await first).applied, (await second).applied)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_batch_that_a_replaced_leader_refuses_for_sure_is_tried_with_the_next_leader() -> None:
     leader, follower, submitter = await pair()
     release = asyncio.Event()

@@ -23,7 +23,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 
 WAIT_S = 0.3
 
@@ -230,7 +230,7 @@ KINDS = ("votes", "reads", "administration")
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].__name__)
-@on_loop
+@in_virtual_time
 async def test_the_leader_meets(
     row: tuple[Callable[[Cluster], None], Expected, Expected, Expected], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +251,7 @@ async def test_the_leader_meets(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@on_loop
+@in_virtual_time
 async def test_a_node_that_does_not_lead_refuses_what_is_forwarded_to_it(kind: str) -> None:
     cluster = await three_nodes()
     cluster.next.lead("n1")
@@ -269,7 +269,7 @@ async def test_a_node_that_does_not_lead_refuses_what_is_forwarded_to_it(kind: s
     assert [] == asked, "one hop is enough"
 
 
-@on_loop
+@in_virtual_time
 async def test_leadership_that_is_handed_over_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_module, "HANDED_OVER_S", WAIT_S)
     cluster = await three_nodes()
@@ -281,7 +281,7 @@ async def test_leadership_that_is_handed_over_is_waited_for(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("id", ["", "n 9", "n9\n", "-n9", "n/9", "nö", "n" * 65])
-@on_loop
+@in_virtual_time
 async def test_a_member_that_no_node_can_be_is_not_added(id: str) -> None:
     """No node may have such a `node.id`, so it would wait for ever."""
     cluster = await three_nodes()
@@ -294,7 +294,7 @@ async def unused(peer: str, request: bytes) -> bytes:
     return b""
 
 
-@on_loop
+@in_virtual_time
 async def test_places_of_a_replaced_leader_come_free_and_its_answers_are_taken() -> None:
     cluster = await three_nodes()
     calls = LeaderCall(cluster.asked, "mail", unused, no_leader="none")
@@ -319,7 +319,7 @@ async def test_places_of_a_replaced_leader_come_free_and_its_answers_are_taken()
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-@on_loop
+@in_virtual_time
 async def test_an_attempt_nobody_waits_for_ends_unless_it_holds_a_place(replaced: bool) -> None:
     """So a leader that is silent but not replaced is sent no more than there are places."""
     cluster = await three_nodes()
@@ -335,7 +335,7 @@ async def test_an_attempt_nobody_waits_for_ends_unless_it_holds_a_place(replaced
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@on_loop
+@in_virtual_time
 async def test_where_no_leader_can_be_expected_everybody_is_refused_before_the_deadline(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,7 +353,7 @@ async def test_where_no_leader_can_be_expected_everybody_is_refused_before_the_d
             await told
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_falls_silent_while_it_hands_over_is_not_waited_for() -> None:
     """The replica ends the call when another node leads. Who leads is known then, and that was the question."""
     cluster = await three_nodes()

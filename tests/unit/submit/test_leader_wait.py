@@ -11,7 +11,7 @@ from quorate.cluster.submit.leader_wait import LeaderWait
 from quorate.errors import NoLeader, NotReady
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import mood
 
 
@@ -25,7 +25,7 @@ def soon_s() -> float:
     return asyncio.get_running_loop().time() + 0.1
 
 
-@on_loop
+@in_virtual_time
 async def test_a_leader_that_refused_is_left_alone_for_a_moment_and_another_one_is_not() -> None:
     replica, wait = waiting_for("n1")
     wait.back_off(NotReady("n1 is stopping"))
@@ -36,7 +36,7 @@ async def test_a_leader_that_refused_is_left_alone_for_a_moment_and_another_one_
     assert "n1" == await wait.until_ready(soon_s())
 
 
-@on_loop
+@in_virtual_time
 async def test_at_the_deadline_the_caller_is_told_what_the_leader_refused_with() -> None:
     _, wait = waiting_for("n1")
     wait.back_off(NotReady("n1 is stopping"))
@@ -44,7 +44,7 @@ async def test_at_the_deadline_the_caller_is_told_what_the_leader_refused_with()
         await wait.until_ready(asyncio.get_running_loop().time())
 
 
-@on_loop
+@in_virtual_time
 async def test_everybody_is_told_once_when_a_leader_is_ready() -> None:
     replica, wait = waiting_for(None)
     told: list[str] = []
@@ -59,7 +59,7 @@ async def test_everybody_is_told_once_when_a_leader_is_ready() -> None:
     assert ["queue", "other"] == told
 
 
-@on_loop
+@in_virtual_time
 async def test_a_caller_that_is_told_no_leaves_nothing_behind() -> None:
     _, wait = waiting_for(None)
     with pytest.raises(NoLeader, match="nobody leads"):
@@ -67,7 +67,7 @@ async def test_a_caller_that_is_told_no_leaves_nothing_behind() -> None:
     assert {} == wait._waiting
 
 
-@on_loop
+@in_virtual_time
 async def test_what_waits_in_a_queue_is_refused_as_soon_as_there_is_no_hope(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep is for deadlines. Hope ends for the queue as for every other caller."""
     monkeypatch.setattr(batch_queue, "SWEEP_S", 1000.0)

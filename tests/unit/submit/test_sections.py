@@ -16,7 +16,7 @@ from quorate.cluster.submit.open_batches import BATCH_BYTES
 from quorate.cluster.submit.vote_columns import VOTE_BYTES
 from quorate.errors import Invalid, NotReady, Overloaded
 from quorate.vote import OPTIONS_PER_POLL_MAX, VOTES_PER_REQUEST_MAX, Vote
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.support.waiting import until
 from tests.unit.submit.one_poll import pair
 
@@ -115,30 +115,30 @@ def test_what_operators_ask_comes_in_sections_only_from_nodes_of_0_1_0(command: 
 
 
 @pytest.mark.parametrize("level", [0, 1])
-@on_loop
+@in_virtual_time
 async def test_an_operators_command_is_done_by_the_leader_whichever_node_is_asked(level: int) -> None:
     leader, follower, submitter = await pair()
     for replica in (leader, follower):
         replica.state.level = level
-    result, version = await submitter.command(entry.SetDedupWindow(500_000), timeout_s=1)
+    result, version = await submitter.command(entry.SetDedupWindow(500_000), timeout_s=30)
     assert (entry.Done(500_000), leader.state.version) == (result, version)
     submitter.stop()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_section_that_is_refused_takes_no_other_one_with_it(caplog: pytest.LogCaptureFixture) -> None:
     leader, _, submitter = await pair()
     lie = section(entry.CreatePoll("p", "", ["a"], "open", None, False, [2**63 - 2]))
     for _ in range(3):
         with pytest.raises(Invalid, match="only the leader imports polls"):
             await leader.handlers["section"]("n2", lie)
-    assert 1 == (await submitter.cast([Vote("happy")], timeout_s=1)).applied
+    assert 1 == (await submitter.cast([Vote("happy")], timeout_s=30)).applied
     assert leader.state.poll("p") is None
     assert 1 == caplog.text.count("a batch that n2 forwarded was refused")
     submitter.stop()
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_that_forwards_without_end_leaves_room_for_the_others() -> None:
     leader, _, submitter = await pair()
     leader.held = []

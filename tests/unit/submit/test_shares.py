@@ -12,7 +12,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, pair, shape
 from tests.unit.submit.test_deleted_polls import create, delete
 
@@ -28,7 +28,7 @@ def last_commands(replica: LocalReplica) -> list[type]:
     return [type(command) for command in entry.decode_batch(batch)]
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_of_all_shares_leave_in_one_batch_and_each_request_learns_its_own_outcomes() -> None:
     replica, submitter = await at_level_1()
     before = len(replica.proposed)
@@ -52,7 +52,7 @@ async def test_votes_of_all_shares_leave_in_one_batch_and_each_request_learns_it
     assert {"happy": 2, "sad": 4} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_a_key_that_was_used_in_another_share_is_known() -> None:
     _, submitter = await at_level_1()
     assert 1 == (await submitter.cast_once("k", [Vote("sad")], timeout_s=TIMEOUT_S, share=3)).applied
@@ -61,14 +61,14 @@ async def test_a_key_that_was_used_in_another_share_is_known() -> None:
         await submitter.cast_once("k", [Vote("happy")], timeout_s=TIMEOUT_S, share=1)
 
 
-@on_loop
+@in_virtual_time
 async def test_without_shares_a_batch_is_as_it_ever_was() -> None:
     replica, submitter = await at_level_1()
     await submitter.cast([Vote("happy", id="a")], timeout_s=TIMEOUT_S)
     assert [CastVotes] == last_commands(replica)
 
 
-@on_loop
+@in_virtual_time
 async def test_below_its_level_no_share_is_said() -> None:
     replica, submitter = await mood()
     await submitter.cast([Vote("happy", id="a")], timeout_s=TIMEOUT_S, share=1)
@@ -78,7 +78,7 @@ async def test_below_its_level_no_share_is_said() -> None:
     assert {0: 2} == replica.state.dedup().shares
 
 
-@on_loop
+@in_virtual_time
 async def test_a_follower_forwards_shares() -> None:
     leader, _, submitter = await pair()
     leader.state.raise_level(entry.encode_raise(1))
@@ -86,7 +86,7 @@ async def test_a_follower_forwards_shares() -> None:
     assert {0: 0, 8: 1} == leader.state.dedup().shares
 
 
-@on_loop
+@in_virtual_time
 async def test_shares_and_what_a_node_knew_of_deleted_polls_go_together() -> None:
     replica, submitter = await at_level_1()
     await delete(submitter, 0)
@@ -99,7 +99,7 @@ async def test_shares_and_what_a_node_knew_of_deleted_polls_go_together() -> Non
     assert [(1, 0, [])] * 2 == [shape(answer) for answer in answers]
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_of_a_queue_that_are_too_old_leave_the_others_in_their_share() -> None:
     replica, submitter = await at_level_1()
     await delete(submitter, 0)

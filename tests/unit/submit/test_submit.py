@@ -15,11 +15,11 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
 from quorate.vote import ENTRY_BYTES_MAX, Vote
 from tests.support.local_replica import LocalReplica
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another, shape
 
 
-@on_loop
+@in_virtual_time
 async def test_votes_that_wait_together_share_one_entry() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -30,7 +30,7 @@ async def test_votes_that_wait_together_share_one_entry() -> None:
     assert {"happy": 50, "sad": 0} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_each_request_learns_its_own_outcomes() -> None:
     replica, submitter = await mood()
     first, second, third = await asyncio.gather(
@@ -44,7 +44,7 @@ async def test_each_request_learns_its_own_outcomes() -> None:
     assert {"happy": 2, "sad": 2} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_another_choice_under_an_id_is_ignored_where_the_vote_says_so() -> None:
     replica, submitter = await mood()
     first, second = await asyncio.gather(
@@ -64,7 +64,7 @@ async def test_another_choice_under_an_id_is_ignored_where_the_vote_says_so() ->
     assert {"happy": 1, "sad": 2} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_a_whole_request_counts_once_or_not_at_all() -> None:
     replica, submitter = await mood()
     votes = [Vote("happy"), Vote("happy"), Vote("sad", weight=3)]
@@ -84,7 +84,7 @@ async def _once(submitter: Submitter, key: str, votes: list[Vote]) -> tuple[int,
     return answer.applied, answer.duplicates
 
 
-@on_loop
+@in_virtual_time
 async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -95,7 +95,7 @@ async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -
     assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
 
 
-@on_loop
+@in_virtual_time
 async def test_a_short_deadline_does_not_shorten_the_wait_of_other_requests() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -109,7 +109,7 @@ async def test_a_short_deadline_does_not_shorten_the_wait_of_other_requests() ->
     assert {"happy": 2, "sad": 0} == replica.state.results("mood")
 
 
-@on_loop
+@in_virtual_time
 async def test_requests_with_short_and_long_deadlines_share_an_entry() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
@@ -119,7 +119,7 @@ async def test_requests_with_short_and_long_deadlines_share_an_entry() -> None:
     assert 2 == len(entry.decode_entry(data).batches)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_vote_waits_for_an_election_to_end() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -129,7 +129,7 @@ async def test_a_vote_waits_for_an_election_to_end() -> None:
     assert 1 == (await vote).applied
 
 
-@on_loop
+@in_virtual_time
 async def test_a_proposal_that_may_have_committed_is_unknown() -> None:
     replica, submitter = await mood()
     replica.held = []
@@ -142,7 +142,7 @@ async def test_a_proposal_that_may_have_committed_is_unknown() -> None:
     assert not unknown.value.definite
 
 
-@on_loop
+@in_virtual_time
 async def test_a_proposal_without_an_answer_is_unknown_at_its_deadline() -> None:
     replica, submitter = await mood()
     replica.held = []
@@ -162,7 +162,7 @@ ASKED: dict[str, Callable[[Submitter], Coroutine[Any, Any, Any]]] = {
 
 
 @pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
-@on_loop
+@in_virtual_time
 async def test_what_the_state_machine_refused_surely_changed_nothing(
     ask: Callable[[Submitter], Coroutine[Any, Any, Any]],
 ) -> None:
@@ -177,7 +177,7 @@ async def test_what_the_state_machine_refused_surely_changed_nothing(
     assert (500, True) == (refused.value.status, refused.value.definite)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
     replica = LocalReplica()
     submitter = Submitter(replica, waiting_bytes_max=10_000)
@@ -194,7 +194,7 @@ async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
     assert 0 == submitter.waiting_bytes
 
 
-@on_loop
+@in_virtual_time
 async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
     """Otherwise small requests in the same entry would be refused as too large."""
     replica, submitter = await mood()
@@ -218,7 +218,7 @@ async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
     assert 0 == submitter.waiting_bytes
 
 
-@on_loop
+@in_virtual_time
 async def test_a_stopping_node_refuses_for_sure() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -231,14 +231,14 @@ async def test_a_stopping_node_refuses_for_sure() -> None:
         await submitter.cast([Vote("happy")], timeout_s=5)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_node_that_knows_no_cluster_yet_takes_no_votes() -> None:
     submitter = Submitter(LocalReplica(form=False))
     with pytest.raises(NotReady):
         await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
 
 
-@on_loop
+@in_virtual_time
 async def test_a_command_counts_as_it_was_submitted() -> None:
     """A command is encoded once, when it is submitted, and not again when its batch leaves."""
     replica, submitter = await mood()
@@ -250,7 +250,7 @@ async def test_a_command_counts_as_it_was_submitted() -> None:
     assert {"soup": 0, "cake": 0} == replica.state.results("lunch")
 
 
-@on_loop
+@in_virtual_time
 async def test_commands_and_votes_share_an_entry_in_order() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
