@@ -297,7 +297,7 @@ def test_a_server_of_another_kind_is_said_in_the_same_words_each_time(store: Mon
         sink = MongoSink(f"mongodb://127.0.0.1:{server.server_address[1]}/")
         for _ in range(2):
             with pytest.raises(SinkError, match="no MongoDB") as refused:
-                sink.write([MOOD], FENCE, "c1", timeout_s=1)
+                sink.write([MOOD], FENCE, "c1", timeout_s=20)
             said.add(str(refused.value))
         sink.close()
         server.shutdown()

@@ -29,7 +29,7 @@ async def local_cluster(options: Sequence[str] = ("happy", "sad")) -> LocalClust
     """With one open poll, `mood`."""
     replica = LocalReplica("n1")
     submitter = Submitter(replica)
-    await submitter.create_poll(CreatePoll("mood", "How are you?", [*options], "open", None, False), timeout_s=1)
+    await submitter.create_poll(CreatePoll("mood", "How are you?", [*options], "open", None, False), timeout_s=30)
     return LocalCluster(replica, submitter)
 
 

@@ -261,7 +261,7 @@ def test_a_message_requeued_without_delay_comes_again_at_once_with_its_id(nsqd: 
     with RawClient(nsqd.address).subscribe("t", "c", ready=1) as client:
         first = client.message()
         client.send(b"REQ %s 0\n" % first.id)
-        again = client.message(timeout_s=2)
+        again = client.message()
     assert (first.id, first.timestamp_ns, 2) == (again.id, again.timestamp_ns, again.attempts)
 
 
@@ -330,7 +330,7 @@ def test_after_cls_no_message_comes_and_those_held_can_be_answered(nsqd: Server)
 def test_heartbeats_come_as_agreed_and_a_silent_client_is_disconnected(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", heartbeat_interval=1_000) as client:
         for _ in range(3):
-            assert (RESPONSE, b"_heartbeat_") == client.frame(timeout_s=2)
+            assert (RESPONSE, b"_heartbeat_") == client.frame()
             client.send(b"NOP\n")
         start_s = time.monotonic()
         while client.frame(timeout_s=5) != CLOSED:
@@ -341,7 +341,7 @@ def test_heartbeats_come_as_agreed_and_a_silent_client_is_disconnected(nsqd: Ser
 def test_a_message_waits_no_longer_than_the_agreed_buffer_timeout(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", ready=100) as client:
         nsqd.publish("t", b"x")
-        client.message(timeout_s=2)
+        client.message()
 
 
 def test_an_ephemeral_channel_is_deleted_with_its_last_subscriber(nsqd: Server) -> None:

@@ -198,7 +198,7 @@ async def test_status_shows_depth_and_connections(servers: Servers) -> None:
 @on_loop
 async def test_a_vote_sent_by_http_and_by_nsq_counts_once(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
-    await counted.submitter.cast([Vote("happy", "u1")], timeout_s=1)
+    await counted.submitter.cast([Vote("happy", "u1")], timeout_s=30)
     async with source(counted.submitter, nsqd) as taking:
         nsqd.publish("votes", vote("happy", "u1"))
         await until("it is seen", lambda: taking.status()["duplicates"] == 1)

@@ -85,7 +85,7 @@ async def test_votes_after_the_close_are_rejected_but_resent_ones_are_duplicates
     async with source(counted.submitter, nsqd) as taking:
         nsqd.publish("votes", vote("happy", "early"))
         await until("it is counted", lambda: counted.total == 1)
-        await counted.submitter.set_poll_state("mood", "closed", timeout_s=1)
+        await counted.submitter.set_poll_state("mood", "closed", timeout_s=30)
         nsqd.publish("votes", vote("happy", "early"), vote("happy", "late"))
         await until("both are decided", lambda: sum(taking.status()["rejected"].values()) == 1)
         await until("both are finished", lambda: nsqd.unfinished("votes", "counter") == 0)

@@ -68,7 +68,7 @@ def test_a_proxy_of_the_environment_is_asked_and_loopback_never(
 ) -> None:
     proxy = node((200, COUNTED))
     monkeypatch.setenv("http_proxy", proxy.url)
-    assert 1 == vote("http://quorate.example:8001", timeout_s=2).applied
+    assert 1 == vote("http://quorate.example:8001", timeout_s=20).applied
     assert "http://quorate.example:8001/votes" == proxy.requests[0][1]
     with pytest.raises(errors.NoLeader):
         vote(nowhere(), timeout_s=0.3)

@@ -30,7 +30,7 @@ def node() -> Iterator[Node]:
         node.ask("POST", "/polls", MOOD)
         node.ask("POST", "/polls", {"id": "any", "options": ["a"], "write_ins": True})
         old = entry.CreatePoll("o\u202eld", "old\u202e", ["y\u202ees", "no"], "open", None, False)
-        node.run(node.api.submitter.create_poll(old, timeout_s=1))
+        node.run(node.api.submitter.create_poll(old, timeout_s=30))
         node.call(node.replica.state.raise_level, entry.encode_raise(1))
         yield node
 

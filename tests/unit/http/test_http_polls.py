@@ -58,7 +58,7 @@ def test_a_poll_is_shown_as_it_was_defined(node: Node) -> None:
 def test_a_poll_that_closes_after_the_last_year_is_shown_as_closing_then(node: Node) -> None:
     """The log of an old version may have such a poll: it is refused only now."""
     poll = CreatePoll("far", "", ["a", "b"], "open", YEAR_9999_MS + 43_200_000, False)
-    node.run(node.api.submitter.create_poll(poll, timeout_s=1))
+    node.run(node.api.submitter.create_poll(poll, timeout_s=30))
     assert "9999-12-31T23:59:59.000Z" == node.ask("GET", "/polls/far").json["closes_at"]
     assert "far" in [poll["id"] for poll in node.ask("GET", "/polls").json["polls"]]
 

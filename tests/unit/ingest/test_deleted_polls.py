@@ -12,7 +12,7 @@ from quorate.ingest import dead_letters
 from quorate.ingest.replay import Replay, replay
 from quorate.vote import Tallied, Vote
 from tests.support.local_cluster import LocalCluster, local_cluster
-from tests.support.on_loop import on_loop
+from tests.support.on_loop import in_virtual_time
 from tests.support.waiting import until
 from tests.unit.ingest.test_queue_consumer import AnyQueue, both, consumer, heads
 
@@ -25,16 +25,16 @@ async def created(*, again: bool = True) -> LocalCluster:
     counted.replica.state.raise_level(entry.encode_raise(1))
     submitter = counted.submitter
     for state in ("closed", "archived"):
-        await submitter.set_poll_state("mood", state, timeout_s=1)
-    assert "removed" == (await submitter.delete_poll("mood", None, timeout_s=1))[0].what
+        await submitter.set_poll_state("mood", state, timeout_s=30)
+    assert "removed" == (await submitter.delete_poll("mood", None, timeout_s=30))[0].what
     if again:
         poll = CreatePoll("mood", "", ["happy", "sad"], "open", None, False)
-        assert "created" == (await submitter.create_poll(poll, timeout_s=1))[0].what
+        assert "created" == (await submitter.create_poll(poll, timeout_s=30))[0].what
     return counted
 
 
 @both
-@on_loop
+@in_virtual_time
 async def test_what_is_older_than_the_poll_is_buried_and_the_rest_counts(kind: type[AnyQueue]) -> None:
     queue, counted = kind(NAMED, MIXED), await created()
     queue.sent_ms = int(time.time() * 1000) - 60_000
@@ -45,7 +45,7 @@ async def test_what_is_older_than_the_poll_is_buried_and_the_rest_counts(kind: t
 
 
 @both
-@on_loop
+@in_virtual_time
 async def test_what_is_newer_counts(kind: type[AnyQueue]) -> None:
     queue, counted = kind(NAMED), await created()
     queue.sent_ms = int(time.time() * 1000) + 60_000
@@ -56,7 +56,7 @@ async def test_what_is_newer_counts(kind: type[AnyQueue]) -> None:
 
 
 @both
-@on_loop
+@in_virtual_time
 async def test_a_message_for_a_deleted_poll_does_not_wait_for_a_new_one(kind: type[AnyQueue]) -> None:
     queue, counted = kind(NAMED), await created(again=False)
     async with consumer(queue, counted.submitter, unknown_wait_s=60):

@@ -31,7 +31,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def create(counted: LocalCluster, poll: str, *options: str) -> None:
-    await counted.submitter.create_poll(CreatePoll(poll, poll, [*options], "open", None, False), timeout_s=1)
+    await counted.submitter.create_poll(CreatePoll(poll, poll, [*options], "open", None, False), timeout_s=30)
 
 
 class BriefTrouble(NoLeader):
@@ -151,7 +151,7 @@ async def test_a_long_message_that_waits_here_keeps_its_place(
 @on_loop
 async def test_a_conflict_is_not_submitted_again_while_its_message_waits(kind: type[AnyQueue]) -> None:
     queue, counted = kind(b'[{"option":"sad","id":"a"},{"option":"new","id":"b"}]'), await local_cluster()
-    await counted.submitter.cast([Vote("happy", "a")], timeout_s=1)
+    await counted.submitter.cast([Vote("happy", "a")], timeout_s=30)
     noting = Noting(counted)
     async with consumer(queue, noting, unknown_wait_s=60) as consumed:
         await until("it is tried again", lambda: consumed.metrics.deferred >= 3)

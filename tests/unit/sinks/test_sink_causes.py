@@ -258,7 +258,7 @@ def test_an_option_that_the_driver_passes_over_is_told_once(caplog: pytest.LogCa
 
 def sqlite_words(path: Path) -> str:
     with closing(SqliteSink(path)) as sink, pytest.raises(SinkError) as refused:
-        sink.write([MOOD], Fence(1, 1, 2), "c1", timeout_s=2)
+        sink.write([MOOD], Fence(1, 1, 2), "c1", timeout_s=20)
     return str(refused.value)
 
 
@@ -300,7 +300,7 @@ def test_what_cannot_be_written_is_told_with_what_forbids_it(tmp_path: Path, pla
         elif place == "file":
             folder.chmod(0o777)
             with closing(SqliteSink(path)) as sink:
-                sink.write([MOOD], Fence(1, 1, 1), "c1", timeout_s=2)
+                sink.write([MOOD], Fence(1, 1, 1), "c1", timeout_s=20)
         said = as_nobody(lambda: sqlite_words(path)) if place != "mounted" else sqlite_words(path)
         assert words.format(path=path, folder=folder) == said
     finally:
