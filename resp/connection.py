@@ -7,7 +7,9 @@ it is left in the socket.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from quorate.doors.address_shares import share_key
@@ -22,6 +24,7 @@ from quorate.resp.running import VOTES_AT_ONCE, Runner
 from quorate.resp.session import Session
 from quorate.resp.subscribing import TallySubscription
 
+SMALL_BYTES = 4 * 1024  # that came; more is parsed when there is time
 FEW_BYTES = 8 * 1024  # a connection that holds no more is not broken off for it
 HELD_BYTES = 256 * 1024  # that came while a command waits; then nothing more is read
 UNREAD_BYTES = 64 * 1024  # of replies; a client that leaves more unread has no further command run
@@ -195,8 +198,11 @@ class RespConnection(asyncio.Protocol):
             self.transport.abort()
 
     def _take(self) -> None:
-        """Parse some of what came."""
+        """Parse some of what came. Votes are not charged for it."""
+        began_s = time.perf_counter()
         self._runner.commands.extend(self._parser.take(VOTES_AT_ONCE, self.session.form))
+        if not self._runner.has_votes:
+            self.door.line.charge(time.perf_counter() - began_s)
         if self._runner.commands:
             self._idle_since_s = self.loop.time()  # the next one may have begun
         if self._reading_paused and self._parser.left_bytes <= HELD_BYTES and not self.transport.is_closing():
@@ -226,15 +232,18 @@ class RespConnection(asyncio.Protocol):
                 self.transport.close()
 
     def _run(self) -> None:
-        runner, left = self._runner, COMMANDS_AT_ONCE
+        runner, line, left = self._runner, self.door.line, COMMANDS_AT_ONCE
         while not (self.is_waiting or self.is_lost or self.session.closes):
-            if not runner.commands:
+            if not runner.commands and (self._parser.left_bytes <= SMALL_BYTES or line.has_time):
                 self._take()
                 if not runner.commands and not self._parser.left_bytes:
                     break
-            if not left or not runner.commands or runner.reply_bytes > UNREAD_BYTES:
+            had_none = left == COMMANDS_AT_ONCE
+            may_begin = line.has_time or (had_none and runner.has_votes)
+            if not left or not runner.commands or runner.reply_bytes > UNREAD_BYTES or not may_begin:
+                has_much = self._parser.waits or not had_none
                 self._again = True
-                self.loop.call_soon(self.door.line.join, self._go_on)
+                self.loop.call_soon(partial(line.join, self._go_on, has_much=has_much))
                 break
             left -= 1
             runner.next()

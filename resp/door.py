@@ -23,6 +23,8 @@ from quorate.tracing import Tracer
 from quorate.turns import Turns
 from quorate.vote import Outcome
 
+COMMANDS_A_STEP = 1_000  # of connections that stand in line: their time is what bounds them
+
 
 @dataclass(slots=True)
 class RespCounts:
@@ -76,11 +78,12 @@ class Door:
     tracer: Tracer | None = None  # None: nothing is traced
     counts: RespCounts = field(default_factory=RespCounts)
     tails: Tails = field(default_factory=Tails)
-    line: WaitingLine = field(default_factory=WaitingLine)  # of connections that have much to run
+    line: WaitingLine = field(init=False)  # of all that is not a vote
     castings: Castings = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.tracer))
+        object.__setattr__(self, "line", WaitingLine(COMMANDS_A_STEP, version=lambda: self.replica.state.version))
 
     @property
     def majority(self) -> int:

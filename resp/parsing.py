@@ -16,13 +16,14 @@ from quorate.resp.inline import HttpSpoken, ProtocolError, check_long, words_of
 
 Command = list[bytes]
 
-ARGUMENTS_MAX = 10_000
+ARGUMENTS_MAX = 1_024
+TOO_MANY = f"invalid multibulk length: a command has at most {ARGUMENTS_MAX:,} arguments; send several commands"
 ARGUMENT_BYTES_MAX = 16 * 1024
 COMMAND_BYTES_MAX = 1024 * 1024
 ARGUMENT_COST = 48  # bytes that an argument takes beside its own, about
 LINE_BYTES_MAX = 8 * 1024  # of a command that is typed as a line
 HEAD_BYTES_MAX = 24  # of a line that says how many or how long: "*" or "$", digits
-HEAD_DIGITS_MAX = 5  # of one that is read here and not by `_Partial`
+HEAD_DIGITS_MAX = 4  # of one that is read here and not by `_Partial`
 WINDOW_BYTES = 16 * 1024  # that are split at once
 
 
@@ -106,7 +107,7 @@ class RequestParser:
             if head[:1] != b"*" or len(head) > 1 + HEAD_DIGITS_MAX or not head[1:].isdigit():
                 break
             behind = at + 1 + 2 * int(head[1:])
-            if behind > last:
+            if behind > last or behind > at + 1 + 2 * ARGUMENTS_MAX:
                 break
             command = parts[at + 2 : behind : 2]
             if list(map(_bulk_head, map(len, command))) != parts[at + 1 : behind : 2]:
@@ -174,7 +175,7 @@ class _Partial:
         if self._missing > 0:
             self._begin_argument(line)
         elif line[:1] == b"*":
-            self._missing = max(0, _number(line[1:], ARGUMENTS_MAX, "invalid multibulk length"))
+            self._missing = max(0, _number(line[1:], ARGUMENTS_MAX, "invalid multibulk length", TOO_MANY))
         else:
             self.command, self._missing = words_of(line), 0
 
@@ -200,7 +201,9 @@ class _Partial:
         return min(end, len(data))
 
 
-def _number(text: bytes, most: int, wrong: str) -> int:
-    if not text.removeprefix(b"-").isdigit() or int(text) > most:
+def _number(text: bytes, most: int, wrong: str, too_high: str = "") -> int:
+    if not text.removeprefix(b"-").isdigit():
         raise ProtocolError(wrong)
-    return int(text)
+    if (number := int(text)) > most:
+        raise ProtocolError(too_high or wrong)
+    return number

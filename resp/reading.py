@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from quorate.cluster.read.kept_tallies import Pieces, SharedResults
@@ -21,7 +21,6 @@ from quorate.words import Level
 
 SCANNED, SCANNED_MAX = 10, 10_000  # keys of one SCAN, if it does not say; and at most
 KEYS_AT_ONCE = 50  # that are compared with a pattern before others have their turn: some patterns take long
-WORDS_AT_ONCE = 500  # keys or options of a command: less than a millisecond
 KNOWN_S = 2.0  # how long a node that has just started is waited for
 SCAN_OPTIONS_MAX = 3
 SCAN_FORM = "syntax error: SCAN cursor [MATCH pattern] [COUNT n] [TYPE hash]"
@@ -75,7 +74,7 @@ async def exists(session: Session, caller: Caller, command: Command) -> Value:
             check_poll(caller, poll_id)
         return poll_id, linearizable
 
-    named = await _taken(session, command[1:], take)
+    named = [take(key) for key in command[1:]]
     polls = [poll_id for poll_id, _ in named if poll_id is not None]
     if not polls:
         return 0
@@ -133,7 +132,7 @@ async def _hash(session: Session, caller: Caller, command: Command, pieces: Piec
     results = await _results(session, caller, command[1])
     found: Mapping[str, int] = {} if results is None else results.results
     shared = found if isinstance(found, SharedResults) else SharedResults(found)
-    return Raw(await shared.form(pieces))
+    return Raw(await shared.form(pieces, session.door.turns))
 
 
 def _pairs_2(results: Mapping[str, int]) -> Iterator[bytes]:
@@ -185,25 +184,13 @@ async def _read(session: Session, caller: Caller, key: bytes, read: Callable[...
 
 async def _some(session: Session, caller: Caller, command: Command) -> list[Value]:
     """The votes of some options of a poll; None for those that it has not. The others are not read."""
-    names = await _taken(session, command[2:], lambda name: normal_form(text_of(name, "option")))
+    names = [normal_form(text_of(name, "option")) for name in command[2:]]
 
     def read(poll_id: str, *, level: Level) -> Coroutine[Any, Any, list[int | None]]:
         return session.door.reads.votes_of(poll_id, names, level=level)
 
     found = await _read(session, caller, command[1], read)
     return [None if votes is None else str(votes) for votes in found or [None] * len(names)]
-
-
-async def _taken(session: Session, words: Sequence[bytes], take: Callable[[bytes], T]) -> list[T]:
-    """What `take` makes of each word. A command may have ten thousand, which is big work."""
-    if len(words) <= WORDS_AT_ONCE:
-        return [*map(take, words)]
-    taken: list[T] = []
-    async with session.door.turns.of(session.address):
-        for start in range(0, len(words), WORDS_AT_ONCE):
-            await session.door.turns.rest()
-            taken += map(take, words[start : start + WORDS_AT_ONCE])
-    return taken
 
 
 async def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:

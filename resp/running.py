@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -18,7 +19,7 @@ from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import Overloaded, QuorateError
 from quorate.resp.alike import AlikeVotes
 from quorate.resp.commands import BY_BYTES, XADD
-from quorate.resp.encoding import QUEUED, Failure, Value, encode, failure
+from quorate.resp.encoding import QUEUED, Failure, Raw, Value, encode, failure
 from quorate.resp.failures import failure_of
 from quorate.resp.gathered import GatheredVotes
 from quorate.resp.info import slot_of
@@ -27,6 +28,11 @@ from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.table import Spec
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
+# What some work takes, about, that is not seen where it is charged.
+WAITING_S = 50e-6  # a command that waits for its answer
+WORD_S = 2e-6  # each of its words
+BYTE_S = 0.5e-9  # each of a long reply, to be written
+REFUSED_S = 5e-6  # a vote that is refused at once
 VOTE = XADD.encode()
 XADD_SPEC = BY_BYTES[VOTE]
 SUBSCRIBED = (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING", b"QUIT", b"RESET")
@@ -56,6 +62,14 @@ class Runner:
         return self._in_exec > 0 or self.working is not None
 
     @property
+    def has_votes(self) -> bool:
+        """Whether votes are next, which need not stand in line."""
+        if not self.commands or self.session.queued is not None:
+            return False
+        command = self.commands[0]
+        return type(command) is AlikeVotes or command[0].upper() == VOTE
+
+    @property
     def is_special(self) -> bool:
         """Each command is looked at by itself now."""
         session = self.session
@@ -83,6 +97,15 @@ class Runner:
             self.commands.extendleft(reversed(apart))
             command = apart[0]
         name = command[0].upper()
+        if name == VOTE and not self.is_special:
+            self._votes()
+            return
+        began_s = time.perf_counter()
+        self._one(name, command)
+        self.door.line.charge(time.perf_counter() - began_s)
+
+    def _one(self, name: bytes, command: Command) -> None:
+        """One that is no vote, or is looked at by itself."""
         if self.session.queued is not None:
             self.commands.popleft()
             self._in_transaction(name, command)
@@ -115,6 +138,7 @@ class Runner:
             self._fail_inside()
             return
         if asyncio.iscoroutine(answer):
+            self.door.line.charge(WAITING_S + WORD_S * len(command))
             self.working = asyncio.get_running_loop().create_task(self._wait_for(answer, spec))
         else:
             self._reply(cast(Value, answer))
@@ -131,7 +155,10 @@ class Runner:
 
     async def _wait_for(self, answer: Coroutine[Any, Any, Value], spec: Spec) -> None:
         try:
-            self._reply(await answer)
+            value = await answer
+            if isinstance(value, Raw) and len(value.data) > BIG_BYTES:
+                await self.door.line.turn(BYTE_S * len(value.data))
+            self._reply(value)
         except QuorateError as error:
             self._fail(error)
         except Exception as error:
@@ -189,6 +216,7 @@ class Runner:
             take_votes(caller, count)
         except QuorateError as error:
             self.replies.append(self._failure(error) * count)
+            self.door.line.charge(REFUSED_S * count)
             return
         if gathered.last is not None:
             session.learn(*gathered.last, hash_key)
@@ -197,6 +225,7 @@ class Runner:
             self.working = door.castings.cast(self, gathered.votes, caller.share)
         else:
             self.replies.append(gathered.refused(b""))
+            self.door.line.charge(REFUSED_S * count)
 
     def _next_votes(self) -> tuple[list[Command | AlikeVotes], int]:
         """Those that are cast together, and how many they are."""

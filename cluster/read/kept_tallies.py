@@ -16,6 +16,7 @@ import msgspec
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
+from quorate.turns import Turns
 
 POLLS_MAX, OPTIONS_MAX = 16, 100_000  # of the polls together; the last one that is kept may have so many alone
 
@@ -39,20 +40,23 @@ class SharedResults(dict[str, int]):
     def _forms(self) -> dict[Pieces, asyncio.Task[bytes]]:
         return {}
 
-    async def form(self, pieces: Pieces) -> bytes:
+    async def form(self, pieces: Pieces, turns: Turns) -> bytes:
         """All pieces in one, an option each. Others have their turn while it is made."""
         made = self._forms.get(pieces)
         if made is None:
-            made = self._forms[pieces] = asyncio.ensure_future(self._joined(pieces))
+            made = self._forms[pieces] = asyncio.ensure_future(self._joined(pieces, turns))
         return made.result() if made.done() else await asyncio.shield(made)
 
-    async def _joined(self, pieces: Pieces) -> bytes:
+    async def _joined(self, pieces: Pieces, turns: Turns) -> bytes:
+        if len(self) <= chunks.OPTIONS_A_CHUNK:
+            return b"".join(pieces(self))
         parts = []
-        for number, part in enumerate(pieces(self), 1):
-            parts.append(part)
-            if not number % chunks.OPTIONS_A_CHUNK:
-                await asyncio.sleep(0)
-        return b"".join(parts)
+        async with turns:
+            for number, part in enumerate(pieces(self), 1):
+                parts.append(part)
+                if not number % chunks.OPTIONS_A_CHUNK:
+                    await turns.rest()
+            return b"".join(parts)
 
 
 @dataclass(slots=True)

@@ -68,8 +68,8 @@ def test_a_client_that_leaves_while_its_request_is_in_the_line_is_forgotten(monk
         with node.dial() as sock:
             sock.sendall(LIVEZ + FOLLOW)
             assert b"HTTP/1.1 200 " == sock.recv(65_536)[:13]
-            wait_for("the second is in the line", lambda: node.server._shared.line._waiting)
-        wait_for("it had its turn", lambda: not node.server._shared.line._waiting)
+            wait_for("the second is in the line", lambda: node.server._shared.line._few)
+        wait_for("it had its turn", lambda: not node.server._shared.line._few)
         assert 200 == node.ask("GET", "/livez").status
         assert 0 == node.api.counts.streams
 

@@ -18,6 +18,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.choices import count_choices
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
+from quorate.turns import Turns
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import in_virtual_time
@@ -102,8 +103,8 @@ async def test_each_form_is_made_once_for_all_who_ask() -> None:
         made.append(len(results))
         return (b"%b=%d " % (name.encode(), votes) for name, votes in results.items())
 
-    shared = SharedResults({"a": 1, "b": 2})
-    forms = [*await asyncio.gather(*(shared.form(pieces) for _ in range(3))), await shared.form(pieces)]
+    shared, turns = SharedResults({"a": 1, "b": 2}), Turns()
+    forms = [*await asyncio.gather(*(shared.form(pieces, turns) for _ in range(3))), await shared.form(pieces, turns)]
     assert [b"a=1 b=2 "] * 4 == forms
     assert [2] == made
     assert 1 == len({id(form) for form in forms})
@@ -112,15 +113,32 @@ async def test_each_form_is_made_once_for_all_who_ask() -> None:
 @in_virtual_time
 async def test_one_reader_that_leaves_leaves_the_form_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
-    shared = SharedResults(dict.fromkeys("abc", 0))
+    shared, turns = SharedResults(dict.fromkeys("abc", 0)), Turns()
 
     def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
         return (name.encode() for name in results)
 
-    one, other = [asyncio.ensure_future(shared.form(pieces)) for _ in range(2)]
+    one, other = [asyncio.ensure_future(shared.form(pieces, turns)) for _ in range(2)]
     await asyncio.sleep(0)
     one.cancel()
     assert b"abc" == await other
+
+
+@in_virtual_time
+async def test_forms_of_many_options_take_turns_with_all_big_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred thousand lines of one took the loop a second without a rest, in which no vote was quick."""
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
+    shared, turns = SharedResults(dict.fromkeys("abc", 0)), Turns()
+
+    def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
+        return (name.encode() for name in results)
+
+    async with turns:
+        form = asyncio.ensure_future(shared.form(pieces, turns))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not form.done()
+    assert b"abc" == await form
 
 
 @in_virtual_time
