@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from quorate.client import asker
 from tests.support.scripted_node import Answer, ScriptedNode
 
 
@@ -20,3 +21,23 @@ def node() -> Iterator[Callable[..., ScriptedNode]]:
     yield start
     for each in nodes:
         each.stop()
+
+
+class Timed:
+    """Time passes only where the client waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, wait_s: float) -> None:
+        self.now_s += wait_s
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
+    timed = Timed()
+    monkeypatch.setattr(asker, "time", timed)
+    return timed

@@ -14,6 +14,7 @@ from quorate.client.error_replies import answer_error
 from quorate.client.http import JsonClient, base_url
 from quorate.vote import Vote
 from tests.support.scripted_node import COUNTED, Answer, ScriptedNode, nowhere, problem
+from tests.unit.client.conftest import Timed
 
 Start = Callable[..., ScriptedNode]
 
@@ -41,9 +42,9 @@ def test_a_vote_without_an_id_gets_one_of_its_own(node: Start) -> None:
     ],
 )
 def test_a_doubt_speaks_of_what_was_asked(
-    node: Start, change: Callable[[JsonClient], Any], title: str, asked: str
+    node: Start, timed: Timed, change: Callable[[JsonClient], Any], title: str, asked: str
 ) -> None:
-    with JsonClient([node("break").url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown) as doubt:
+    with JsonClient([node("break").url], timeout_s=2.0) as client, pytest.raises(errors.OutcomeUnknown) as doubt:
         change(client)
     assert (title, asked) == (doubt.value.title, doubt.value.asked)
 
@@ -78,14 +79,14 @@ def test_one_node_is_asked_again_until_it_has_a_leader(node: Start) -> None:
     assert (3, 1) == (len(n1.requests), len(set(ids_in(n1))))
 
 
-def test_nothing_reachable_is_surely_not_counted_and_all_are_named() -> None:
+def test_nothing_reachable_is_surely_not_counted_and_all_are_named(timed: Timed) -> None:
     n1, n2 = nowhere(), nowhere()
-    with JsonClient([n1, n2], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+    with JsonClient([n1, n2], timeout_s=2.0) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
     assert (True, f"none of {n1}, {n2} can be reached") == (caught.value.definite, caught.value.detail)
 
 
-def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start) -> None:
+def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start, timed: Timed) -> None:
     n1 = node("break", problem("no-leader", 503))
     with JsonClient([n1.url], timeout_s=2.0) as client, pytest.raises(errors.OutcomeUnknown):
         client.vote(Vote("happy"))
@@ -99,7 +100,7 @@ def test_a_slow_no_is_not_turned_into_doubt_by_asking_again_too_late(node: Start
     assert 1 == len(n1.requests)
 
 
-def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start) -> None:
+def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start, timed: Timed) -> None:
     n1 = node("break")
     with JsonClient([n1.url], timeout_s=2.0) as client, pytest.raises(errors.NoLeader):
         client.polls()
@@ -156,19 +157,19 @@ def test_an_error_of_a_newer_node_keeps_its_kind_and_its_words(node: Start) -> N
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524])
-def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start, status: int) -> None:
+def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start, timed: Timed, status: int) -> None:
     """Also by 503: Envoy says that of a request that it had passed on. A read is in no doubt."""
     n1 = node((status, b"<html>upstream connect error or disconnect/reset before headers</html>"))
-    with JsonClient([n1.url], timeout_s=0.3) as client:
+    with JsonClient([n1.url], timeout_s=2.0) as client:
         with pytest.raises(errors.OutcomeUnknown, match=f"answered {status}"):
             client.vote(Vote("happy"))
         with pytest.raises(errors.NoLeader, match=f"answered {status}"):
             client.polls()
 
 
-def test_a_gateway_that_wants_a_password_passed_nothing_on(node: Start) -> None:
+def test_a_gateway_that_wants_a_password_passed_nothing_on(node: Start, timed: Timed) -> None:
     n1 = node((407, b"<html>"))
-    with JsonClient([n1.url], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+    with JsonClient([n1.url], timeout_s=2.0) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
     assert f"{n1.url} cannot be reached: the proxy wants a name and a password" in caught.value.detail
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from quorate.client import asker
 from quorate.client.asker import NodeAsker
 from quorate.client.asking import NextAttempt
 from quorate.client.calls import Call
@@ -21,29 +20,10 @@ from quorate.errors import OutcomeUnknown, OverRate
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Node, running
 from tests.support.tokens import bearer, write_tokens
+from tests.unit.client.conftest import Timed
 
 RATE = 10
 BATCHES = 4
-
-
-class Timed:
-    """Time passes only where the client waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def sleep(self, wait_s: float) -> None:
-        self.now_s += wait_s
-
-
-@pytest.fixture
-def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
-    timed = Timed()
-    monkeypatch.setattr(asker, "time", timed)
-    return timed
 
 
 @pytest.fixture
