@@ -1,4 +1,4 @@
-"""Tests that are coroutines: each runs on an event loop of its own, for at most a minute.
+"""Tests that are coroutines: each runs on an event loop of its own, for at most 100 s.
 
 `in_virtual_time` is for those that need no socket and no thread. Their waits take no time, and no pause of a busy
 machine makes one of their deadlines pass.
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.simulation.loop import VirtualLoop
 
-DEADLINE_S = 60  # some tests kill and restart processes; one that waits for a condition gives up after 20 s by itself
+DEADLINE_S = 100  # one that waits for a condition gives up by itself, before this and before pytest
 
 
 def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

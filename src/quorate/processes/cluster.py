@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from quorate.client.http import JsonClient
-from quorate.processes.node import QUORATE, READY_S, NodeProcess, Place
+from quorate.processes.node import QUORATE, NodeProcess, Place
 from quorate.processes.ports import free_ports
 from quorate.processes.process import STOP_S, Lifeline
-from quorate.processes.waiting import NeverHappened, wait_for
+from quorate.processes.waiting import DEADLINE_S, NeverHappened, wait_for
 
 T = TypeVar("T")
 KILLED_S = 2.0
@@ -91,7 +91,7 @@ class NodeCluster:
     def client(self, timeout_s: float = 20.0) -> JsonClient:
         return JsonClient(self.urls, timeout_s=timeout_s, token=self.nodes[0].token, ca=self.nodes[0].ca)
 
-    def wait_for(self, what: str, condition: Callable[[], T | None], *, deadline_s: float = 20.0) -> T:
+    def wait_for(self, what: str, condition: Callable[[], T | None], *, deadline_s: float = DEADLINE_S) -> T:
         return wait_for(what, condition, deadline_s=deadline_s, seen=self.seen)
 
     def seen(self) -> str:
@@ -99,7 +99,7 @@ class NodeCluster:
 
     def wait_ready(self, nodes: Sequence[NodeProcess] | None = None) -> None:
         for node in self.nodes if nodes is None else nodes:
-            self.wait_for(f"{node.id} is ready", node.is_ready, deadline_s=READY_S)
+            self.wait_for(f"{node.id} is ready", node.is_ready)
 
     def wait_whole(self, *, lag_max: int = 0) -> None:
         """Wait until all know one leader, every node reaches every other and none lags: as between two faults."""
@@ -116,7 +116,7 @@ class NodeCluster:
             """Entries between the newest that a node has and the last that every node has applied."""
             return max(int(m["log_index"]) for m in members) - min(int(m["log_index"] - m["lag"]) for m in members)
 
-        self.wait_for("the cluster is whole", is_whole, deadline_s=READY_S)
+        self.wait_for("the cluster is whole", is_whole)
 
     def leader(self, *, other_than: NodeProcess | None = None) -> NodeProcess:
         """The node that leads, once there is one."""

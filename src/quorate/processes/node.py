@@ -19,7 +19,6 @@ from quorate.processes.process import Lifeline, Process
 from quorate.processes.waiting import wait_for
 
 QUORATE = (sys.executable, "-P", "-m", "quorate")  # -P: a file in the working directory must not hide a module
-READY_S = 30.0
 ANSWER_S = 20.0
 LOOK_S = 3.0  # for an answer of a node that is asked again if it does not answer, as one that is paused
 
@@ -173,7 +172,7 @@ class NodeProcess(Process):
             return False
 
     def wait_ready(self) -> None:
-        wait_for(f"{self.id} is ready", self.is_ready, deadline_s=READY_S, seen=self.tail)
+        wait_for(f"{self.id} is ready", self.is_ready, seen=self.tail)
 
     def leads(self) -> bool:
         return (self.get("/leader") or {}).get("id") == self.id

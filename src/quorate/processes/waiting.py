@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+DEADLINE_S = 60.0  # far more than anything takes; a busy machine can be 20 times as slow as an idle one
 
 
 class NeverHappened(Exception):
@@ -18,7 +19,7 @@ def wait_for(
     what: str,
     condition: Callable[[], T | None],
     *,
-    deadline_s: float = 20.0,
+    deadline_s: float = DEADLINE_S,
     every_s: float = 0.02,
     seen: Callable[[], str] | None = None,
 ) -> T:
@@ -37,7 +38,7 @@ async def until(
     what: str,
     condition: Callable[[], T | None],
     *,
-    deadline_s: float = 20.0,
+    deadline_s: float = DEADLINE_S,
     every_s: float = 0.02,
     seen: Callable[[], object] | None = None,
 ) -> T:

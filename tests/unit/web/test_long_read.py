@@ -152,11 +152,11 @@ def test_bytes_now_and_then_are_no_silence(site: Site) -> None:
     def script(sock: socket.socket) -> None:
         sock.sendall(CHUNKED)
         for _ in range(8):
-            let_pass(0.1, because="the whole takes longer than the silence that is allowed")
+            let_pass(0.5, because="the whole takes longer than the silence that is allowed")
             sock.sendall(chunk(b"\n"))
         sock.sendall(b"0\r\n\r\n")
 
-    with site.serving(script) as server, site.read(server, silence_s=0.5) as read:
+    with site.serving(script) as server, site.read(server, silence_s=3.5) as read:
         assert b"\n" * 8 == b"".join(read.pieces())
 
 

@@ -13,10 +13,11 @@ from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.choice import Choice
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, is_or_are, names
-from quorate.processes.node import READY_S, EndedAtStart
+from quorate.processes.node import EndedAtStart
 from quorate.processes.waiting import NeverHappened, wait_for
 
 AnyNodes = BreakableNodes[Any]
+READY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
