@@ -35,6 +35,8 @@ RUNS: dict[str, ChaosCatch] = {
     "votes-after-the-close": ChaosCatch("none", 6, "closing"),
     "closing-by-the-local-clock": ChaosCatch("kill-one", 20, "agreement|reads|closing"),
     "duplicate-answered-before-commit": ChaosCatch("kill-leader", 12, "real_time|counted_once|resends"),
+    "redis-retry-counts-again": ChaosCatch("none", 6, "counted_once|reads|sinks"),
+    "redis-unknown-told-as-refused": ChaosCatch("kill-leader,pause-leader", 20, "counted_once|reads|sinks"),
     "follower-answers-linearizable": ChaosCatch("pause-follower,kill-follower", 12, "real_time"),
     "read-from-the-future": ChaosCatch("kill-follower", 10, "real_time|reads"),
     "min-version-ignored": ChaosCatch("kill-follower,pause-follower", 15, "real_time"),

@@ -6,9 +6,13 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from quorate.chaos.workload.redis_replies import ReplyError, ReplyReader, command
+
+__all__ = ["Client", "Closed", "Error", "command", "shape_of", "xadd"]
+
+Error = ReplyError
 TIMEOUT_S = 10.0
 KINDS = {
     b"+": "simple",
@@ -25,25 +29,8 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Error:
-    """An error as a reply."""
-
-    text: str
-
-    @property
-    def code(self) -> str:
-        return self.text.partition(" ")[0]
-
-
 class Closed(Exception):
     """The other side has closed the connection, and a reply was missing."""
-
-
-def command(*words: str | bytes | int) -> bytes:
-    """A command as clients send it."""
-    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 def xadd(iid: str | int, option: str = "happy", poll: str = "mood", producer: str = "ana") -> bytes:
@@ -61,7 +48,7 @@ class Client:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, holds_bytes)
         sock.connect(("127.0.0.1", port))
         self.sock = sock if tls is None else tls.wrap_socket(sock, server_hostname="localhost")
-        self._got, self._at = b"", 0  # what came, and how much of it was read
+        self._reader = ReplyReader()
         self.kind = ""  # of the last reply, as its first byte says
 
     def __enter__(self) -> Client:
@@ -82,31 +69,10 @@ class Client:
 
     def reply(self) -> Any:
         """Numbers, texts and lists as Python has them; a map is a dict, and an error is an `Error`."""
-        line = self._line()
-        kind, rest = line[:1], line[1:]
-        value = self._value(kind, rest)
-        self.kind = KINDS[kind]
-        return value
-
-    def _value(self, kind: bytes, rest: bytes) -> Any:
-        match kind:
-            case b"+":
-                return rest.decode()
-            case b"-":
-                return Error(rest.decode())
-            case b":":
-                return int(rest)
-            case b"_":
-                return None
-            case b"#":
-                return rest == b"t"
-            case b"$" | b"=":
-                return None if rest == b"-1" else self._exactly(int(rest) + 2)[:-2].decode()
-            case b"*" | b">" | b"~":
-                return None if rest == b"-1" else self.replies(int(rest))
-            case b"%":
-                return {self.reply(): self.reply() for _ in range(int(rest))}
-        raise AssertionError(f"no reply begins with {kind!r}")
+        while (reply := self._reader.take()) is None:
+            self._more()
+        self.kind = KINDS[reply.kind]
+        return reply.value
 
     def is_closed(self) -> bool:
         """Whether the other side closes the connection now, without another byte."""
@@ -117,21 +83,7 @@ class Client:
         with contextlib.suppress(Closed):
             while True:
                 self._more()
-        return self._taken(len(self._got) - self._at)
-
-    def _line(self) -> bytes:
-        while (end := self._got.find(b"\r\n", self._at)) < 0:
-            self._more()
-        return self._taken(end + 2 - self._at)[:-2]
-
-    def _exactly(self, size: int) -> bytes:
-        while len(self._got) - self._at < size:
-            self._more()
-        return self._taken(size)
-
-    def _taken(self, size: int) -> bytes:
-        self._at += size
-        return self._got[self._at - size : self._at]
+        return self._reader.left
 
     def _more(self) -> None:
         try:
@@ -140,7 +92,7 @@ class Client:
             piece = b""
         if not piece:
             raise Closed
-        self._got, self._at = self._got[self._at :] + piece, 0
+        self._reader.feed(piece)
 
 
 def shape_of(value: Any) -> Any:

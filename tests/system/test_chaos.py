@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.chaos.history import End, Fault, Header
+from quorate.chaos.history import Cast, End, Fault, Header
 from quorate.chaos.verdict import judge
 from quorate.exit_code import INCONCLUSIVE, INTERRUPTED
 from tests.support.chaos_process import ChaosProcess
@@ -68,6 +68,9 @@ def test_a_short_run_with_faults_is_clean_and_leaves_no_process(tmp_path: Path, 
     assert isinstance(end, End)
     assert end.settled
     assert set(faults.split(",")) == {record.name for record in records if isinstance(record, Fault)}
+    assert {"http", "resp"} <= {each.door for each in records if isinstance(each, Cast) and each.outcome == "ok"}
+    assert verdict.checked["reads"]["totals without a version compared"] > 0
+    assert verdict.checked["resends"]["answers that may be of a duplicate"] > 0
     assert "Clean" in process.output()
     assert f"report: {report}" in process.output()
     titles = set(re.findall(r"<title>([^<]+)</title><desc", report.read_text()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.chaos.history import Header
+from quorate.chaos.history import Cast, Header
 from quorate.exit_code import DONE, NOT_REACHED, USAGE
 from quorate.processes.cluster import FreshCluster
 from tests.support.certificates import Authority
@@ -25,7 +25,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshCluster]:
     certificate, key = authority.issue()
     settings = {"http.tls_cert": str(certificate), "http.tls_key": str(key), "auth.anonymous": []}
     settings["auth.file"] = str(write_tokens(folder / "tokens.toml"))
-    with FreshCluster(folder / "nodes", 3, settings, token="operate", ca=str(authority.file)) as cluster:
+    with FreshCluster(folder / "nodes", 3, settings, token="operate", ca=str(authority.file), resp=True) as cluster:
         yield cluster
 
 
@@ -57,7 +57,8 @@ def test_a_cluster_that_somebody_else_breaks_is_judged(
     tmp_path: Path, theirs: FreshCluster, run: Callable[..., ChaosProcess]
 ) -> None:
     ours = ["--token-file", token_file(tmp_path, "manage"), "--ca", str(theirs.nodes[0].ca)]
-    process = run("--duration", "8s", "--json", *ours)
+    doors = [word for port in theirs.resp_ports for word in ("--resp", f"127.0.0.1:{port}")]
+    process = run("--duration", "8s", "--json", *ours, *doors)
     wait_for("it votes", lambda: "clients and faults" in process.output(), deadline_s=60, seen=process.tail)
     leader = theirs.leader()
     leader.kill()
@@ -72,6 +73,7 @@ def test_a_cluster_that_somebody_else_breaks_is_judged(
     assert ("clean", [], [], DONE) == (told["verdict"], told["violations"], told["missed"], process.exit_status)
     assert told["checked"]["counted_once"]["acknowledged votes"]
     assert told["checked"]["agreement"]["digests compared"]
+    assert {"http", "resp"} == {each.door for each in process.records() if isinstance(each, Cast) and each.version}
     header = process.records()[0]
     assert isinstance(header, Header)
     assert not header.is_ours

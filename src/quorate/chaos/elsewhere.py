@@ -17,6 +17,7 @@ from quorate.chaos.workload.node_looks import KnownState
 from quorate.chaos.workload.queue_voter import QueuePlace
 from quorate.chaos.workload.sink_looks import SinkRows
 from quorate.client.http import JsonClient
+from quorate.config import Address
 from quorate.errors import ConfigError, Forbidden, Invalid, NoLeader, QuorateError, Unauthorized
 from quorate.vote import SHARE_WINDOW
 
@@ -63,8 +64,15 @@ class Elsewhere:
         """Whoever broke it mends it. The end of the run waits for that, as long as it waits for answers."""
 
 
-def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stopping: threading.Event) -> Elsewhere:
-    """Ask each URL which node answers there.
+def elsewhere(
+    urls: Sequence[str],
+    redis: Sequence[Address] = (),
+    *,
+    token: str | None,
+    ca: str | None,
+    stopping: threading.Event,
+) -> Elsewhere:
+    """Ask each URL which node answers there. `redis`: their doors for Redis clients, in the same order, or none.
 
     Raises `NoLeader` if none of them answers, `Invalid` for a wrong URL, `ConfigError` if the token may make no polls.
     """
@@ -79,7 +87,11 @@ def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stoppin
         id = str(status.get("node") or place.id)
         nodes[id if id not in nodes else place.id] = place
     window = max((_window(status) for status in told), default=0) or WINDOW_IF_HIDDEN
-    named = [AskedNode(id, node.host, node.port, node.tls, node.token) for id, node in nodes.items()]
+    doors: Sequence[Address | None] = redis or [None] * len(urls)
+    named = [
+        AskedNode(id, node.host, node.port, node.tls, node.token, door)
+        for (id, node), door in zip(nodes.items(), doors, strict=True)
+    ]
     by_id = dict(zip(nodes, urls, strict=True))
     return Elsewhere(named, by_id, window, has_token=token is not None, stopping=stopping)
 

@@ -19,7 +19,9 @@ from quorate.errors import Invalid
 from quorate.unreadable import UNREADABLE
 
 FORMAT = 1
-QUEUE = "nsq"  # the door of votes that are published
+Door = Literal["http", "nsq", "resp"]
+QUEUE: Door = "nsq"  # the door of votes that are published
+REDIS: Door = "resp"
 LINE_BYTES_MAX = 64 * 1024 * 1024
 TAIL_BYTES = 64 * 1024  # in which the end stands, if there is one
 GZIP = b"\x1f\x8b"  # what a packed file begins with
@@ -91,9 +93,10 @@ class Cast(HistoryOperation, tag="cast"):
     producer: str = ""  # for "session"
     epoch: Count = 0
     sequence: Count = 0
-    door: Literal["http", "nsq", "resp"] = "http"
+    door: Door = "http"
     applied: Count = 0
     duplicates: Count = 0
+    counted: Count = 0  # now or before, as answers to Redis clients say: instead of the two above
     rejected: list[tuple[Count, str]] = []  # index of the vote, reason
     settles: bool = False  # sent in the end, when all was mended
     follows_queue: bool = False  # a queue had it before, and was finished with it when this was sent
@@ -109,6 +112,7 @@ class Read(HistoryOperation, tag="read"):
 
     poll: str
     level: Literal["none", "weak", "linearizable"]
+    door: Door = "http"
     min_version: Count | None = None
     state: str = ""
     results: dict[str, Count] = {}

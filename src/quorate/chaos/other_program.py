@@ -13,7 +13,7 @@ from quorate.errors import Invalid
 
 ASK_S = 30.0
 SHOW = (
-    "import platform, quorate, quorate.chaos.victim as _; "
+    "import platform, quorate, quorate.chaos.victim as _, quorate.resp as _; "
     "print(f'Quorate {quorate.__version__} on Python {platform.python_version()}')"
 )
 

@@ -28,7 +28,10 @@ class OwnCluster:
     def __init__(
         self, cluster: ChaosCluster, faults: Sequence[str], *, seed: int, duration_s: float, stopping: threading.Event
     ) -> None:
-        self.nodes = [AskedNode(node.id, node.place.http.host, node.place.http.port) for node in cluster.nodes]
+        self.nodes = [
+            AskedNode(node.id, node.place.http.host, node.place.http.port, redis=node.place.resp)
+            for node in cluster.nodes
+        ]
         self.sinks: Sequence[SinkRows] = cluster.services.sinks(cluster.sqlite)
         self.queue: QueuePlace | None = cluster.services.queue()
         urls = {node.id: node.url for node in cluster.nodes}

@@ -40,6 +40,7 @@ LIST = (
     ToReach("unknown-outcome-had-counted", LEADER_GOES, 4),
     ToReach("unknown-outcome-had-not-counted", LEADER_GOES, 4),
     ToReach("resend-answered-by-another-leader", LEADER_GOES, 2),
+    ToReach("redis-resend-answered-by-another-leader", LEADER_GOES, 4),
     ToReach("sink-written-by-another-leader", LEADER_GOES, 2),
     ToReach("election-under-a-partition", CUTS, 2),
     ToReach("poll-closed-during-a-fault", frozenset(), 10),

@@ -13,6 +13,7 @@ DERIVED = {
     "duplicate-answer": "a request was sent again and answered as a duplicate",
     "resend-answered-by-another-node": "a request was sent again to another node, which called it a duplicate",
     "resend-answered-by-another-leader": "a request was sent again under another leader and called a duplicate",
+    "redis-resend-answered-by-another-leader": "a Redis client's vote was sent again under another leader, and counted",
     "unknown-outcome-had-counted": "a request without an answer turned out to have counted",
     "unknown-outcome-had-not-counted": "a request without an answer turned out not to have counted, and then counted",
     "unknown-outcome-refused-later": "a request without an answer was refused when it was sent again",

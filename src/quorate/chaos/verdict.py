@@ -24,6 +24,7 @@ from quorate.chaos.checkers.findings import Findings
 from quorate.chaos.checkers.lives import life_of
 from quorate.chaos.checkers.loading import Loader
 from quorate.chaos.checkers.reads import check_tallies
+from quorate.chaos.checkers.reads_without_version import check_reads_without_version
 from quorate.chaos.checkers.real_time import check_real_time
 from quorate.chaos.checkers.resends import IdWindow
 from quorate.chaos.checkers.sessions import check_sessions
@@ -90,6 +91,7 @@ def _check(path: Path, evidence: Evidence, findings: Findings) -> None:
     polls = dict.fromkeys(poll for poll, _ in evidence.choices if poll is not None)
     lives = {poll: life_of(evidence, poll) for poll in polls}
     check_tallies(evidence, findings, lives)
+    check_reads_without_version(evidence, findings, lives)
     check_closing(evidence, findings, lives)
     check_agreement(evidence, findings)
     check_sinks(evidence, findings)

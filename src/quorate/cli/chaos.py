@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from quorate.cli.check import read_output, refuse_same_file, report_option
 from quorate.cli.node_options import EMPTY, as_json, ca_given, ca_option, is_by_flag, token_given, token_option
+
+if TYPE_CHECKING:
+    from quorate.config import Address
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
@@ -54,6 +58,16 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     from quorate.cli.node_options import read_nodes
 
     return read_nodes(ctx, param, values) if values else []
+
+
+def read_redis(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[Address]:
+    from quorate.config import parse_address
+    from quorate.errors import ConfigError
+
+    try:
+        return [parse_address(value) for value in values]
+    except ConfigError as error:
+        raise click.BadParameter(error.detail, ctx, param) from None
 
 
 @click.command()
@@ -109,6 +123,14 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     help="Send votes to this cluster, which somebody else runs and breaks. Give the URLs of all of its nodes.",
 )
 @click.option(
+    "--resp",
+    "redis",
+    multiple=True,
+    callback=read_redis,
+    metavar="HOST:PORT",
+    help="With --against: where its nodes answer Redis clients, one for each URL, in the same order.",
+)
+@click.option(
     "--mutant",
     metavar="NAME",
     help="Give all nodes this planted bug, to see it caught. From a source checkout only. `list` shows them.",
@@ -136,6 +158,7 @@ def chaos(
     mixed_with: Path | None,
     network: str,
     against: list[str],
+    redis: list[Address],
     mutant: str | None,
     history: Path | None,
     report: Path | None,
@@ -159,6 +182,8 @@ def chaos(
         return 0
     if against and (wrong := [flag for name, flag in OF_OUR_OWN.items() if is_by_flag(ctx, name)]):
         raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
+    if redis and len(redis) != len(against):
+        raise click.UsageError("--resp: give one for each --against, in the same order, or none.", ctx)
     if mutant is not None and mixed_with is not None:
         raise click.UsageError("--mixed-with: not with --mutant, since the other program has no planted bug.", ctx)
     refuse_same_file(ctx, history, report)
@@ -178,5 +203,6 @@ def chaos(
         report=report,
         mixed_with=mixed_with,
         in_namespaces=network == "namespaces",
+        redis=redis,
     )
     return run_chaos(options)

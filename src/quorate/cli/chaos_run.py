@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ from quorate.chaos.services.chaos_services import SERVICES, SHOWN, ChaosServices
 from quorate.cli.check import CODES, code_without_verdict, judged_run, show
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
+from quorate.config import Address
 from quorate.errors import Invalid
 from quorate.stop_signals import SignalledEvent, stop_signals
 from quorate.words import count
@@ -66,6 +67,7 @@ class ChaosOptions:
     faults_are_chosen: bool = True
     report: Path | None = None
     in_namespaces: bool = False
+    redis: Sequence[Address] = ()  # of the cluster in `against`
 
 
 def list_mutants(*, as_json: bool) -> None:
@@ -180,7 +182,7 @@ class ChaosCommand:
 
     def _against(self, say: Callable[[str], None]) -> None:
         options = self._options
-        scenery = elsewhere(options.against, token=options.token, ca=options.ca, stopping=self._stopping)
+        scenery = elsewhere(options.against, options.redis, token=options.token, ca=options.ca, stopping=self._stopping)
         prefix = f"chaos-{secrets.token_hex(4)}"
         say(f"seed {self._seed}, {count(len(scenery.nodes), 'node')}, polls {prefix}-…; history: {self._history}")
         self._go(scenery, prefix)

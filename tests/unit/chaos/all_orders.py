@@ -84,7 +84,9 @@ class AllOrders:
         musts = [step for _, step in steps if step.must]
         if not musts:
             return True
-        if (left, model) in self.tried or min(step.version or 0 for step in musts) < model.version:
+        if (left, model) in self.tried or any(
+            step.version is not None and step.version < model.version for step in musts
+        ):
             return False
         self.tried.add((left, model))
         first_end = min(step.ended for step in musts)
@@ -106,7 +108,7 @@ class AllOrders:
             if inside is None:
                 continue
             after, answer = self._cast(inside, record) if isinstance(record, Cast) else self._change(inside, record)
-            if answer is None or not step.must or answer == (record.applied, record.duplicates, record.rejected):
+            if answer is None or not step.must or answer == _told(record, answer):
                 yield after
 
     def _read(self, model: Model, step: Step) -> Iterator[Model]:
@@ -143,3 +145,10 @@ class AllOrders:
                 tallies[poll, vote.option] = tallies.get((poll, vote.option), 0) + vote.weight
         after = replace(model, tallies=tuple(sorted(tallies.items())), counted=frozenset(counted))
         return after, (applied, duplicates, rejected)
+
+
+def _told(cast: Cast, answer: tuple[int, int, list[tuple[int, str]]]) -> tuple[int, int, list[tuple[int, str]]]:
+    """What the answer to a request says, by the model's words where it does not tell new ids from known ones."""
+    if cast.counted and cast.counted == answer[0] + answer[1]:
+        return answer[0], answer[1], cast.rejected
+    return cast.applied, cast.duplicates, cast.rejected

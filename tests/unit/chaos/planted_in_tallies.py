@@ -16,12 +16,14 @@ from tests.unit.chaos.planting import (
     add,
     alone,
     counted,
+    hgetall,
     of,
     ok,
     one,
     pair,
     plant,
     show,
+    told_to_redis,
     version,
 )
 from tests.unit.chaos.random_run import WEIGHTS
@@ -62,6 +64,54 @@ def _(records: list[Record], rng: random.Random) -> Planted:
     settled = one(rng, of(records, Cast, lambda c: c.settles and c.duplicates == 1 and c.votes[0].poll))
     vote = settled.votes[0]
     return Planted(TALLIES, [settled, *add(records, vote.poll, vote.option, -1, 0)])
+
+
+@plant("a vote that a Redis client was told is counted is lost", redis=1, **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    lost = one(rng, told_to_redis(records))
+    vote = lost.votes[0]
+    return Planted(TALLIES, [lost, *add(records, vote.poll, vote.option, -1, version(lost))])
+
+
+@plant("a Redis client's vote counts at each try", redis=1, lost=0.3, resend=8, **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    told = of(records, Cast, lambda c: c.counted == 1 and len(c.votes) == 1 and c.votes[0].poll)
+    _, again = pair(rng, told, lambda a, b: a.request == b.request and version(a) < version(b))
+    vote = again.votes[0]
+    return Planted(TALLIES, add(records, vote.poll, vote.option, 1, version(again)))
+
+
+@plant(
+    "a vote counts that a Redis client was told is refused",
+    redis=1,
+    change=3,
+    resend=0,
+    lost=0,
+    late=0,
+    named=1,
+    plain=0,
+)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    refused = one(rng, of(records, Cast, lambda c: c.rejected and c.door == "resp" and len(c.votes) == 1))
+    vote = refused.votes[0]
+    after = one(rng, ok(records, poll=vote.poll, level="linearizable"))
+    return Planted(TALLIES, add(records, vote.poll, vote.option, 1, version(after)))
+
+
+@plant("what a Redis client reads misses an acknowledged vote", bare=0.5, lost=0, late=0, **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    read = one(rng, [each for each in hgetall(records, "linearizable") if each.results["a"] > 5])
+    read.results["a"] -= 5
+    read.total -= 5
+    return Planted(["reads"], [read])
+
+
+@plant("what a Redis client reads is from the future", bare=0.5, lost=0, late=0, **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    read = one(rng, hgetall(records, "weak"))
+    read.results["a"] += 60
+    read.total += 60
+    return Planted(["reads"], [read])
 
 
 @plant("two reads are swapped")

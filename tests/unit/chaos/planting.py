@@ -62,6 +62,17 @@ def counted(records: list[Record], ways: Sequence[str] = ("ids",)) -> list[Cast]
     return of(records, Cast, lambda c: c.applied == 1 and len(c.votes) == 1 and c.votes[0].poll and c.way in ways)
 
 
+def hgetall(records: list[Record], level: str) -> list[Read]:
+    """What Redis clients read, which has no version."""
+    return of(records, Read, lambda r: r.outcome == "ok" and r.version is None and r.level == level)
+
+
+def told_to_redis(records: list[Record]) -> list[Cast]:
+    """The first answers to requests of Redis clients with one vote for a poll."""
+    casts = of(records, Cast, lambda c: c.counted == 1 and len(c.votes) == 1 and c.votes[0].poll)
+    return list({cast.request: cast for cast in reversed(casts)}.values())
+
+
 def ok(records: list[Record], **values: object) -> list[Read]:
     return of(
         records, Read, lambda r: r.outcome == "ok" and all(getattr(r, name) == value for name, value in values.items())

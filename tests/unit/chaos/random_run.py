@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from quorate.chaos.history import (
     Cast,
+    Door,
     End,
     Header,
     HistoryOperation,
@@ -35,7 +36,8 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Command, PollResult, ProducerResult, Result, VotesResult, WholeResult
 from quorate.cluster.fsm import StateMachine
 from quorate.vote import Outcome
-from tests.unit.chaos.commands import KEY, command_of
+from tests.unit.chaos.commands import KEY, command_of, tell_of_votes
+from tests.unit.chaos.files import recorded_at
 
 WEIGHTS = {"a": 1, "b": 3}
 
@@ -47,6 +49,8 @@ class Mix:
     single: float = 10
     named: float = 0.5  # of the votes: how many name their poll
     several: float = 2
+    redis: float = 0  # of the requests of votes with ids: how many are of Redis clients
+    bare: float = 0  # of the reads that are not of level none: how many are of Redis clients, without a version
     keyed: float = 1
     sessions: float = 1.5
     plain: float = 0.5
@@ -118,7 +122,7 @@ class RandomRun:
             self._after(self.rng.random(), partial(self._next, f"c{client}"))
         self._drain()
         self._settle()
-        self.records.sort(key=_recorded)
+        self.records.sort(key=recorded_at)
         last = self._time + 1
         self.records.append(End(last, sum(isinstance(each, HistoryOperation) for each in self.records), True))
 
@@ -208,12 +212,16 @@ class RandomRun:
 
     def _do_single(self, client: str) -> None:
         name = next(self._names)
-        self._cast(Cast(**self._common(client), request=f"r{name}", votes=[self._vote(f"id{name}")]))
+        where, votes = self._common(client), [self._vote(f"id{name}")]
+        self._cast(Cast(**where, request=f"r{name}", votes=votes, door=self._door()))
 
     def _do_several(self, client: str) -> None:
         name = next(self._names)
         votes = [self._vote(f"id{name}.{i}") for i in range(self.rng.randint(2, 4))]
-        self._cast(Cast(**self._common(client), request=f"r{name}", votes=votes))
+        self._cast(Cast(**self._common(client), request=f"r{name}", votes=votes, door=self._door()))
+
+    def _door(self) -> Door:
+        return "resp" if self.mix.redis and self.rng.random() < self.mix.redis else "http"
 
     def _do_plain(self, client: str) -> None:
         self._cast(Cast(**self._common(client), request=f"r{next(self._names)}", votes=[self._vote(None)]))
@@ -259,7 +267,8 @@ class RandomRun:
 
     def _again(self, client: str, first: Cast) -> None:
         common = self._common(client)
-        fields = {name: getattr(first, name) for name in ("request", "votes", "way", "producer", "epoch", "sequence")}
+        same = ("request", "votes", "way", "producer", "epoch", "sequence", "door")
+        fields = {name: getattr(first, name) for name in same}
         self._cast(Cast(**common, **fields, settles=self._settling))
 
     def _cast(self, operation: Cast) -> None:
@@ -270,9 +279,7 @@ class RandomRun:
     def _counted(self, operation: Cast, result: Result, version: int) -> None:
         self._told[operation.request] += 1
         if isinstance(result, VotesResult):
-            codes = list(result.outcomes or result.plain)
-            operation.applied, operation.duplicates = codes.count(0), codes.count(1)
-            operation.rejected = [(i, Outcome(code).reason) for i, code in enumerate(codes) if code > 1]
+            tell_of_votes(operation, result)
             return
         assert isinstance(result, WholeResult)
         if result.outcome == Outcome.APPLIED:
@@ -319,6 +326,8 @@ class RandomRun:
     def _do_read(self, client: str) -> None:
         level = self.rng.choice(["none", "weak", "linearizable"])
         read = Read(**self._common(client), poll=self.rng.choice(list(self.mix.polls)), level=cast(Any, level))
+        if level != "none" and self.mix.bare and self.rng.random() < self.mix.bare:
+            read.door = "resp"
         self._after(self.rng.random(), lambda: self._look(read))
 
     def _look(self, read: Read) -> None:
@@ -335,6 +344,8 @@ class RandomRun:
         shown = self.shown[read.version]
         read.results, read.state = dict(shown.results[read.poll]), shown.states[read.poll]
         read.total = sum(read.results.values())
+        if read.door == "resp":
+            read.version, read.min_version, read.state = None, None, ""
         self._after(self.rng.random(), lambda: self._seen(read))
 
     def _seen(self, read: Read) -> None:
@@ -380,13 +391,5 @@ class RandomRun:
 
     def _is_open(self, first: Cast) -> bool:
         casts = [each for each in self.records if isinstance(each, Cast) and each.request == first.request]
-        counted = any(each.applied or each.duplicates for each in casts)
+        counted = any(each.applied or each.duplicates or each.counted for each in casts)
         return not counted and any(each.outcome == "unknown" for each in casts)
-
-
-def _recorded(record: Record) -> float:
-    if isinstance(record, HistoryOperation):
-        return record.begun if record.ended is None else record.ended
-    return (
-        -1.0 if isinstance(record, Header | PollPlan) else getattr(record, "until", 0.0) or getattr(record, "at", 0.0)
-    )

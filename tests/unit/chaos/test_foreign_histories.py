@@ -16,6 +16,7 @@ from quorate.chaos.report.gathering import gather
 from quorate.chaos.verdict import judge
 from quorate.chaos.workload.probe import NAME
 from quorate.cli import main
+from quorate.errors import Invalid
 from tests.unit.chaos.report_files import random_history, with_a_lost_vote, write_history
 
 TIMES = ("at", "begun", "ended", "until")
@@ -210,3 +211,10 @@ def test_a_last_line_is_whole_also_without_a_line_break(tmp_path: Path) -> None:
     verdict = judge(theirs)
     assert judge(ours) == verdict
     assert gather(ours, verdict.seconds) == gather(theirs, verdict.seconds)
+
+
+def test_an_answer_that_tells_new_votes_from_known_ones_and_does_not_is_refused(tmp_path: Path) -> None:
+    cast = probe_at(1, 1.0)
+    cast.counted = 1
+    with pytest.raises(Invalid, match="request probe-1 has `counted` beside `applied`"):
+        judge(write_history(tmp_path, [*random_history()[:-1], cast]))

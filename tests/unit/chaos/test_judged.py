@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from quorate.chaos.workload.exchange import NodeAnswer
-from quorate.chaos.workload.judged import Judged, of_change, of_read, of_votes
+from quorate.chaos.workload.judged import Judged, of_change, of_read, of_redis_votes, of_votes
+from quorate.chaos.workload.redis_replies import ReplyError
 
 
 def answer(status: int, told: Any) -> NodeAnswer:
@@ -46,6 +47,40 @@ COUNTED = {"applied": 1, "duplicates": 0, "rejected": [], "version": 7}
 )
 def test_votes(status: int, told: Any, judged: Judged) -> None:
     assert judged == of_votes(answer(status, told), 2)
+
+
+DOWN, CLOSED = ReplyError("CLUSTERDOWN no leader"), ReplyError("CLOSED it takes no votes now")
+MOVED = ReplyError("MOVED 42 127.0.0.1:7001")
+
+
+@pytest.mark.parametrize(
+    ("replies", "judged"),
+    [
+        (["17-0"], Judged("ok", counted=1, version=17)),
+        (["17-0", "17-1"], Judged("ok", counted=2, version=17)),
+        (["17-0", "18-0"], Judged("ok", counted=2)),  # each is counted, at versions of their own
+        ([CLOSED], Judged("ok", "CLOSED", rejected=[(0, "closed")])),
+        (["17-0", CLOSED], Judged("ok", "CLOSED", rejected=[(1, "closed")], counted=1)),
+        (["OK", "QUEUED", ["17-0"]], Judged("ok", counted=1, version=17)),
+        (
+            ["OK", "QUEUED", "QUEUED", [CLOSED, "17-1"]],
+            Judged("ok", "CLOSED", rejected=[(0, "closed")], counted=1, version=17),
+        ),
+        (["OK", "QUEUED", [DOWN]], Judged("fail", "CLUSTERDOWN")),
+        (["OK", ReplyError("ERR no"), ReplyError("EXECABORT")], Judged("fail", "EXECABORT")),
+        ([DOWN], Judged("fail", "CLUSTERDOWN")),
+        ([DOWN, DOWN], Judged("fail", "CLUSTERDOWN")),
+        ([MOVED], Judged("fail", "MOVED", moved_to="127.0.0.1:7001")),
+        (["17-0", DOWN], Judged("unknown", "CLUSTERDOWN")),
+        ([CLOSED, DOWN], Judged("unknown", "CLOSED, CLUSTERDOWN")),
+        ([ReplyError("NEVER heard of")], Judged("unknown", "NEVER")),
+        (["OK"], Judged("unknown", "replies ['OK']")),
+        ([None], Judged("unknown", "replies [None]")),
+        ([7], Judged("unknown", "replies [7]")),
+    ],
+)
+def test_votes_of_redis_clients(replies: list[Any], judged: Judged) -> None:
+    assert judged == of_redis_votes(replies)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ MIXES = {
     "with polls that close and open": Mix(change=4, named=0.7),
     "of one poll": Mix(polls=("p",), change=1),
     "of sessions": Mix(sessions=10, lost=0.2),
+    "of Redis clients": Mix(redis=1, bare=0.5, lost=0.3, resend=8, change=1),
 }
 
 
@@ -26,12 +27,15 @@ def test_a_right_history_is_clean(mix: str, tmp_path: Path) -> None:
         assert [] == [f"seed {seed}, {each.property}: {each.words}" for each in verdict.violations]
 
 
+@pytest.mark.parametrize("redis", [0.0, 0.5])
 @pytest.mark.parametrize("window", [5, 10, 20])
-def test_a_history_that_outruns_the_window_is_clean(window: int, tmp_path: Path) -> None:
+def test_a_history_that_outruns_the_window_is_clean(window: int, redis: float, tmp_path: Path) -> None:
     """An id that left the window counts again, also one without an answer that comes late."""
     outran = 0
     for seed in range(40):
-        run = RandomRun(seed, operations=200, window=window, mix=Mix(resend=8, sessions=0, lost=0.2))
+        run = RandomRun(
+            seed, operations=200, window=window, mix=Mix(resend=8, sessions=0, lost=0.2, redis=redis, bare=redis)
+        )
         verdict = judged(tmp_path, run.records)
         assert [] == [f"seed {seed}, {each.property}: {each.words}" for each in verdict.violations]
         outran += "resend-beyond-the-dedup-window" in verdict.reached

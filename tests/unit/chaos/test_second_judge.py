@@ -7,6 +7,7 @@ right or wrong. Elsewhere the checkers may be weaker: they never refuse what has
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.unit.chaos.random_run import WEIGHTS, Mix, RandomRun
 
 EXACT = Mix(several=0, keyed=0, sessions=0, plain=0, digest=0, resend=5, read=8, change=0, polls=("p",), lost=0.25)
 CHANGING = Mix(several=0, keyed=0, sessions=0, plain=0.5, digest=0, change=1.5, polls=("p",), lost=0.15, named=1)
+REDIS = replace(EXACT, redis=1, resend=8)
 ANY = Mix(several=3, keyed=0, sessions=0, digest=0, change=1, lost=0.2)
 HISTORIES = 120  # of each kind
 PLANTED_IN = (planted_in_tallies, planted_elsewhere)  # each registers its plants
@@ -77,7 +79,7 @@ def hide(records: list[Record]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mix", "is_exact", "operations"), [(EXACT, True, 22), (CHANGING, False, 22), (ANY, False, 13)]
+    ("mix", "is_exact", "operations"), [(EXACT, True, 22), (REDIS, True, 22), (CHANGING, False, 22), (ANY, False, 13)]
 )
 def test_both_judges_agree(mix: Mix, is_exact: bool, operations: int, tmp_path: Path) -> None:
     wrong = 0

@@ -23,11 +23,12 @@ from quorate.chaos.history import (
 from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.node_looks import KnownState
 from quorate.chaos.workload.workload import LoadShape, Workload
-from tests.support.http_node import Node, running
+from quorate.config import Address
+from tests.support.resp_node import RespNode, running
 from tests.support.waiting import wait_for
 
 OPERATIONS = 400
-LASTING = ("c1-single", "c1-batch", "c1-keyed", "c1-session", "c1-probe")
+LASTING = ("c1-single", "c1-batch", "c1-keyed", "c1-session", "c1-probe", "c1-redis")
 
 Shown = dict[str, dict[str, int]]
 
@@ -42,11 +43,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Shown]
     return list(read_history(path)), shown
 
 
-def run(node: Node, path: Path) -> None:
+def run(node: RespNode, path: Path) -> None:
     history = HistoryFile(path)
     history.write(Header(FORMAT, "test", 1, 0, {"n1": ""}, 100_000))
     workload = Workload(
-        [AskedNode("n1", "127.0.0.1", node.port)],
+        [AskedNode("n1", "127.0.0.1", node.http.port, redis=Address("127.0.0.1", node.port))],
         history,
         prefix="c1",
         seed=1,
@@ -74,11 +75,11 @@ def test_every_vote_of_the_history_is_in_the_tallies(done: tuple[list[Record], S
     records, shown = done
     weights = {option: weight for r in records if isinstance(r, PollPlan) for option, weight in r.options.items()}
     votes: dict[str, list[SentVote]] = {}
-    acknowledged = {r.request for r in records if isinstance(r, Cast) and r.applied + r.duplicates}
+    acknowledged = {r.request for r in records if isinstance(r, Cast) and r.applied + r.duplicates + r.counted}
     for cast in (r for r in records if isinstance(r, Cast)):
         assert cast.votes == votes.setdefault(cast.request, cast.votes), "it is sent again with the same votes"
         assert [weights[vote.option] for vote in cast.votes] == [vote.weight for vote in cast.votes]
-        assert cast.applied in (0, len(cast.votes))
+        assert cast.applied + cast.counted in (0, len(cast.votes))
     counted = Counter[str]()
     for vote in (vote for request in acknowledged for vote in votes[request]):
         counted[vote.option] += vote.weight
@@ -93,8 +94,13 @@ def test_a_history_has_all_kinds_of_records(done: tuple[list[Record], Shown]) ->
     assert {"ids", "key", "session"} == {cast.way for cast in casts}
     assert {True, False} == {vote.poll is None for cast in casts for vote in cast.votes}
     assert any(len(cast.votes) > 1 for cast in casts if cast.way == "ids")
+    of_redis = [cast for cast in casts if cast.door == "resp" and cast.counted]
+    assert {"redis", "redis-batch", "cluster-redis"} <= {cast.client.partition("-n1")[0] for cast in of_redis}
+    assert all(cast.version is not None for cast in of_redis if len(cast.votes) == 1)
     reads = [r for r in records if isinstance(r, Read) and r.outcome == "ok"]
     assert {"none", "weak", "linearizable"} == {read.level for read in reads}
+    by_redis = {(read.level, read.version is not None) for read in reads if read.door == "resp"}
+    assert {("none", True), ("weak", False), ("linearizable", False)} == by_redis
     assert any(read.min_version is not None for read in reads)
     assert all(read.total == sum(read.results.values()) for read in reads)
     assert all(read.settles for read in reads[-5:])

@@ -31,6 +31,8 @@ from tests.unit.cli.told import Capture, Told
         (["--history", "/tmp/one", "--report", "/tmp/../tmp/one"], "the report would be written over the history"),
         (["--against", "http://127.0.0.1:1", "--nodes", "3", "--faults", "all"], "--nodes and --faults: not with"),
         (["--against", "http://127.0.0.1:1", "--network", "namespaces"], "--network: not with"),
+        (["--against", "http://127.0.0.1:1", "--resp", "7001"], "7001"),
+        (["--resp", "127.0.0.1:7001"], "--resp: give one for each --against"),
         (["--network", "wire"], "'wire' is not one of 'relays', 'namespaces'"),
         (["--against", "ftp://127.0.0.1"], "ftp"),
         (["--against", "http://127.0.0.1:1", "--mutant", "no-fence"], "--mutant: not with"),

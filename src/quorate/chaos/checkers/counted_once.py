@@ -5,6 +5,7 @@ attempt says one thing:
 
 - APPLIED at version V: it counted there.
 - DUPLICATE at V: an earlier attempt had counted, at V or below. At V itself, because an entry may hold both attempts.
+- COUNTED at V: one of the two. Redis clients are not told which. It is APPLIED if nothing else can have counted before.
 - REFUSED at V: nothing had counted below V.
 - UNKNOWN: it may count, once, at any version above the floor of the attempt, which is the greatest version that anybody
   had been told before it began.
@@ -30,14 +31,14 @@ import msgspec
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
 from quorate.chaos.checkers.findings import Findings
-from quorate.chaos.checkers.later_reads import LaterReads
+from quorate.chaos.checkers.later_versions import LaterVersions
 from quorate.chaos.checkers.loading import DECIDED, FAIL, FOLLOWS_QUEUE, IDS, OK, PUBLISHED, SESSION, UNKNOWN
 from quorate.chaos.checkers.resends import IdWindow
 from quorate.errors import Invalid
 
 CLOSED = "closed"
 UNLIKE_OPEN = frozenset((CLOSED, "unknown_poll", "unknown_option"))  # reasons that no open poll gives for its options
-APPLIED, DUPLICATE, REFUSED, NO_ANSWER, WITHOUT_EFFECT, MIXED = range(6)
+APPLIED, DUPLICATE, REFUSED, NO_ANSWER, WITHOUT_EFFECT, MIXED, COUNTED = range(7)
 
 SETTLED = {  # an unknown outcome, by the next answer
     DUPLICATE: "unknown-outcome-had-counted",
@@ -46,8 +47,8 @@ SETTLED = {  # an unknown outcome, by the next answer
 }
 
 ATTEMPTS = """
-SELECT request, casting.place, begun, ended, outcome, version, applied, duplicates, rejected, codes, way, producer,
-    epoch, sequence, node, queue, floor.told
+SELECT request, casting.place, begun, ended, outcome, version, applied, duplicates, counted, rejected, codes, way,
+    producer, epoch, sequence, node, queue, floor.told
 FROM casting JOIN floor ON floor.place = casting.place ORDER BY request, begun, casting.place
 """
 
@@ -61,6 +62,7 @@ class CastAttempt(NamedTuple):
     version: int | None
     applied: int
     duplicates: int
+    counted: int
     rejected: str
     codes: bytes
     way: int
@@ -96,7 +98,7 @@ class Requests:
         self._evidence = evidence
         self._findings = findings
         self._window = window
-        self._later = LaterReads(evidence)
+        self._later = LaterVersions(evidence)
 
     def judge(self) -> None:
         """Fill the tables `vote`, `refusal` and `batch`. Raises `Invalid` for a request that has two meanings."""
@@ -143,7 +145,8 @@ class Requests:
     def _group(self, picks: Counter[int], said: list[Said]) -> None:
         by_what: dict[int, list[CastAttempt]] = {}
         for what, attempt in said:
-            by_what.setdefault(what, []).append(attempt)
+            for each in _readings(what, attempt, said):
+                by_what.setdefault(each, []).append(attempt)
         applied, unknown = by_what.get(APPLIED, []), by_what.get(NO_ANSWER, [])
         duplicates = by_what.get(DUPLICATE, []) + by_what.get(MIXED, [])
         votes = sum(picks.values())
@@ -151,7 +154,7 @@ class Requests:
             self._findings.count("counted_once", "acknowledged votes", votes)
         if len(said) > 1 or duplicates:
             self._note(said)
-        if unknown:
+        if any(each.what == NO_ANSWER for each in said):
             self._findings.count("counted_once", "votes without an answer", votes)
         applied.sort(key=_version)
         for attempt in applied:
@@ -180,7 +183,9 @@ class Requests:
     def _duplicates(
         self, picks: Counter[int], applied: list[CastAttempt], duplicates: list[CastAttempt], unknown: list[CastAttempt]
     ) -> None:
-        self._findings.count("resends", "duplicate answers", len(duplicates))
+        perhaps = sum(each.counted > 0 for each in duplicates)
+        self._findings.count("resends", "duplicate answers", len(duplicates) - perhaps)
+        self._findings.count("resends", "answers that may be of a duplicate", perhaps)
         first = duplicates[0]
         if applied and applied[0].lowest <= first.highest:
             self._late(picks, applied[0].lowest, unknown, applied[0])
@@ -274,11 +279,14 @@ class Requests:
                 if what == DUPLICATE:
                     reach("queued-vote-had-counted", later.place)
                 continue
+            is_under_another = term_at(later.begun) > term_at(earlier.begun) > 0
+            if what == COUNTED and is_under_another:
+                reach("redis-resend-answered-by-another-leader", later.place)
             if what == DUPLICATE:
                 reach("duplicate-answer", later.place)
                 if later.node != earlier.node:
                     reach("resend-answered-by-another-node", later.place)
-                if term_at(later.begun) > term_at(earlier.begun) > 0:
+                if is_under_another:
                     reach("resend-answered-by-another-leader", later.place)
             if before == NO_ANSWER and what in SETTLED:
                 reach(SETTLED[what], later.place)
@@ -290,6 +298,14 @@ def _version(attempt: CastAttempt) -> int:
 
 def _begun_before(earlier: CastAttempt, later: CastAttempt) -> bool:
     return later.ended is None or earlier.begun < later.ended
+
+
+def _readings(what: int, attempt: CastAttempt, said: list[Said]) -> tuple[int, ...]:
+    """What it may mean. COUNTED beside others is a duplicate, of those or of this very attempt."""
+    if what != COUNTED:
+        return (what,)
+    may_be_known = any(each.attempt is not attempt and _begun_before(each.attempt, attempt) for each in said)
+    return (DUPLICATE, NO_ANSWER) if may_be_known else (APPLIED,)
 
 
 def _rejected(attempt: CastAttempt) -> list[tuple[int, str]]:
@@ -363,6 +379,8 @@ def _said(attempt: CastAttempt, votes: int, codes: Sequence[int]) -> int:
         return WITHOUT_EFFECT
     if attempt.outcome == UNKNOWN:
         return NO_ANSWER
+    if attempt.counted:
+        return COUNTED
     if not attempt.duplicates:
         return APPLIED if attempt.applied else NO_ANSWER
     return DUPLICATE if attempt.duplicates >= votes else MIXED

@@ -66,5 +66,5 @@ def _has_ended(operation: HistoryOperation, moment: float) -> bool:
 def _without_answer(operation: Cast | PollChange | OpenSession) -> Record:
     unknown = msgspec.structs.replace(operation, outcome="unknown", version=None)
     if isinstance(unknown, Cast):
-        unknown.applied, unknown.duplicates, unknown.rejected = 0, 0, []
+        unknown.applied, unknown.duplicates, unknown.counted, unknown.rejected = 0, 0, 0, []
     return unknown

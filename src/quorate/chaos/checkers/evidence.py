@@ -21,11 +21,12 @@ CACHE_KIB = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE casting (place INTEGER PRIMARY KEY, request TEXT, begun REAL, ended REAL, outcome INTEGER, version INTEGER,
-    decided INTEGER, applied INTEGER, duplicates INTEGER, rejected TEXT, codes BLOB, way INTEGER, producer TEXT,
-    epoch INTEGER, sequence INTEGER, node TEXT, ids_most INTEGER, ids_least INTEGER,
+    decided INTEGER, applied INTEGER, duplicates INTEGER, counted INTEGER, rejected TEXT, codes BLOB, way INTEGER,
+    producer TEXT, epoch INTEGER, sequence INTEGER, node TEXT, ids_most INTEGER, ids_least INTEGER,
     queue INTEGER);
 CREATE TABLE reading (place INTEGER PRIMARY KEY, poll TEXT, version INTEGER, begun REAL, ended REAL, source INTEGER,
     strict INTEGER, state TEXT, node TEXT, mark TEXT);
+CREATE TABLE bare (place INTEGER PRIMARY KEY, poll TEXT, begun REAL, ended REAL, strict INTEGER);
 CREATE TABLE seen (pick INTEGER, version INTEGER, place INTEGER, total INTEGER);
 CREATE TABLE changing (place INTEGER PRIMARY KEY, poll TEXT, begun REAL, ended REAL, outcome INTEGER, version INTEGER,
     target TEXT, creates INTEGER, closes_at INTEGER, is_change INTEGER);

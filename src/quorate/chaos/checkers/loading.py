@@ -15,6 +15,7 @@ from quorate.chaos.checkers.evidence import Evidence
 from quorate.chaos.checkers.findings import Findings
 from quorate.chaos.checkers.memory import check_memory
 from quorate.chaos.history import (
+    REDIS,
     Cast,
     End,
     Fault,
@@ -116,6 +117,8 @@ class Loader:
 
     def _cast(self, place: int, cast: Cast) -> None:
         self._operation(cast)
+        if cast.counted and (cast.applied or cast.duplicates):
+            raise Invalid(f"no history: request {cast.request} has `counted` beside `applied` or `duplicates`")
         self._check_places(place, cast)
         if cast.outcome == "ok" and cast.version is not None:
             self._check_sum(place, cast)
@@ -131,7 +134,8 @@ class Loader:
                 f"request {cast.request} was refused as too old to be compared, which only what is in a session can be"
             )
             self._findings.violate("resends", words, [place])
-        decided = cast.version is not None and bool(cast.applied or cast.duplicates or reasons & DECIDED)
+        answered = cast.applied or cast.duplicates or cast.counted or reasons & DECIDED
+        decided = cast.version is not None and bool(answered)
         codes = self._codes(cast.votes, cast.way)
         self._evidence.add(
             "casting",
@@ -144,6 +148,7 @@ class Loader:
             decided and cast.outcome == "ok",
             cast.applied,
             cast.duplicates,
+            cast.counted,
             _encode(cast.rejected).decode() if cast.rejected else "",
             codes,
             WAYS[cast.way],
@@ -164,7 +169,7 @@ class Loader:
             cast.rejected = [pair for pair in cast.rejected if pair[0] not in strange]
 
     def _check_sum(self, place: int, cast: Cast) -> None:
-        told = cast.applied + cast.duplicates + len(cast.rejected)
+        told = cast.applied + cast.duplicates + cast.counted + len(cast.rejected)
         if told != len(cast.votes):
             words = f"the answer tells of {told} of the votes in request {cast.request}, which has {len(cast.votes)}"
             self._findings.violate("counted_once", words, [place])
@@ -197,6 +202,10 @@ class Loader:
 
     def _read(self, place: int, read: Read) -> None:
         self._operation(read)
+        if read.outcome == "ok" and read.version is None and read.door == REDIS:
+            is_strict = read.level == "linearizable"
+            self._evidence.add("bare", place, read.poll, read.begun, read.ended, is_strict)
+            self._results(place, read.poll, None, read.results)
         if read.outcome != "ok" or read.version is None:
             return
         self._findings.count("reads", read.level)
@@ -226,7 +235,7 @@ class Loader:
         )
         self._results(place, read.poll, read.version, read.results)
 
-    def _results(self, place: int, poll: str, version: int, results: dict[str, int]) -> None:
+    def _results(self, place: int, poll: str, version: int | None, results: dict[str, int]) -> None:
         plan = self._evidence.polls.get(poll)
         for option, total in results.items():
             if plan is not None and not plan.write_ins and option not in plan.options:
@@ -301,4 +310,4 @@ def _ids(cast: Cast) -> tuple[int, int]:
     if cast.outcome == "unknown":
         return ids, 0
     plain = len(cast.votes) - ids if cast.way == "ids" else 0
-    return min(ids, cast.applied), max(0, min(ids, cast.applied - plain))
+    return min(ids, cast.applied + cast.counted), max(0, min(ids, cast.applied - plain))

@@ -56,6 +56,37 @@ def check_tallies(evidence: Evidence, findings: Findings, lives: dict[str, Life]
             _OptionSweep(evidence, findings, lives[poll], pick, poll, option).run()
 
 
+def votes_for(evidence: Evidence, life: Life, pick: int) -> Iterator[Unplaced]:
+    """All that may have counted for an option of a poll, by its lowest version."""
+    poll, option = evidence.choices[pick]
+    direct = (Unplaced(*row) for row in evidence.select(VOTES, pick))
+    plan = evidence.polls.get(poll or "")
+    shared = evidence.picks.get((None, option), SHARED)
+    if shared == SHARED or (plan is not None and (plan.write_ins or option not in plan.options)):
+        return direct
+    return heapq.merge(direct, _shared(evidence, life, shared), key=lambda vote: vote.lowest)
+
+
+def _shared(evidence: Evidence, life: Life, pick: int) -> Iterator[Unplaced]:
+    """Votes that name no poll, as far as this poll may have been open."""
+    moved: list[tuple[int, int, Unplaced]] = []  # those that can count only later than others that come after them
+    for order, row in enumerate(evidence.select(VOTES, pick)):
+        vote = Unplaced(*row)
+        while moved and moved[0][0] <= vote.lowest:
+            yield heapq.heappop(moved)[2]
+        inside = life.perhaps_open(vote.lowest, vote.highest)
+        if inside is None:
+            continue
+        lowest, highest, is_sure = inside
+        part = Unplaced(lowest, highest, vote.votes, vote.is_sure and is_sure, vote.place)
+        if lowest == vote.lowest:
+            yield part
+        else:
+            heapq.heappush(moved, (lowest, order, part))
+    while moved:
+        yield heapq.heappop(moved)[2]
+
+
 class _OptionSweep:
     def __init__(self, evidence: Evidence, findings: Findings, life: Life, pick: int, poll: str, option: str) -> None:
         self._evidence = evidence
@@ -74,7 +105,7 @@ class _OptionSweep:
         self._misfits = 0
 
     def run(self) -> None:
-        votes = self._votes()
+        votes = votes_for(self._evidence, self._life, self._pick)
         vote = next(votes, None)
         for row in self._evidence.select(READINGS, self._pick, self._poll):
             reading = Reading(*row)
@@ -93,35 +124,6 @@ class _OptionSweep:
                 self._acks.append(vote.place)
         else:
             self._placement.offer(vote)
-
-    # ---- what may have counted --------------------------------------------------------------------------------------
-
-    def _votes(self) -> Iterator[Unplaced]:
-        direct = (Unplaced(*row) for row in self._evidence.select(VOTES, self._pick))
-        plan = self._evidence.polls.get(self._poll)
-        shared = self._evidence.picks.get((None, self._option), SHARED)
-        if shared == SHARED or (plan is not None and (plan.write_ins or self._option not in plan.options)):
-            return direct
-        return heapq.merge(direct, self._shared(shared), key=lambda vote: vote.lowest)
-
-    def _shared(self, pick: int) -> Iterator[Unplaced]:
-        """Votes that name no poll, as far as this poll may have been open."""
-        moved: list[tuple[int, int, Unplaced]] = []  # those that can count only later than others that come after them
-        for order, row in enumerate(self._evidence.select(VOTES, pick)):
-            vote = Unplaced(*row)
-            while moved and moved[0][0] <= vote.lowest:
-                yield heapq.heappop(moved)[2]
-            inside = self._life.perhaps_open(vote.lowest, vote.highest)
-            if inside is None:
-                continue
-            lowest, highest, is_sure = inside
-            part = Unplaced(lowest, highest, vote.votes, vote.is_sure and is_sure, vote.place)
-            if lowest == vote.lowest:
-                yield part
-            else:
-                heapq.heappush(moved, (lowest, order, part))
-        while moved:
-            yield heapq.heappop(moved)[2]
 
     # ---- what was seen ----------------------------------------------------------------------------------------------
 

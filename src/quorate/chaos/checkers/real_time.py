@@ -37,7 +37,8 @@ BEGUN = f"""
 SELECT begun, place, version, 2 * decided, 0 FROM casting UNION ALL
 SELECT begun, place, version, strict, source FROM reading UNION ALL
 SELECT begun, place, version, 2 * (outcome = {OK} AND version IS NOT NULL), 0 FROM changing UNION ALL
-SELECT begun, place, version, 0, 0 FROM opening ORDER BY 1, 2
+SELECT begun, place, version, 0, 0 FROM opening UNION ALL
+SELECT begun, place, NULL, 0, 0 FROM bare ORDER BY 1, 2
 """
 LATER_WRITES = 1_000  # that the upper bound of an opening's version is taken from
 

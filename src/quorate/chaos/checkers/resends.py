@@ -23,10 +23,15 @@ SELECT lowest, sum(ids) FROM (
     FROM casting JOIN floor ON floor.place = casting.place WHERE outcome IN ({OK}, {UNKNOWN}) AND ids_most > 0
 ) GROUP BY lowest ORDER BY lowest
 """
-# Ids that surely were accepted, by version.
+# Ids that surely were accepted, by version. Where the answers to a request do not tell new ids from known ones, its ids
+# were accepted at the first of their versions or below.
 LEAST = f"""
-SELECT version, sum(ids_least) FROM casting WHERE outcome = {OK} AND version IS NOT NULL AND ids_least > 0
-GROUP BY version ORDER BY version
+SELECT version, sum(ids) FROM (
+    SELECT version, ids_least AS ids FROM casting WHERE outcome = {OK} AND version IS NOT NULL AND ids_least > 0
+    UNION ALL
+    SELECT min(version), min(ids_most) FROM casting WHERE outcome = {OK} AND version IS NOT NULL AND counted > 0
+    GROUP BY request
+) GROUP BY version ORDER BY version
 """
 
 

@@ -29,7 +29,7 @@ from quorate.processes.node import Place
 
 RANGE = ipaddress.IPv4Network("198.18.0.0/15")
 SIZE = 24  # bits of the network of one run
-HTTP_PORT, RAFT_PORT = 8001, 9001
+HTTP_PORT, RAFT_PORT, RESP_PORT = 8001, 9001, 7001
 ROUTER, HOST, FIRST_NODE = 1, 2, 11  # numbers in the network
 NAME = "qchaos"  # of the host's interface, with the number of the network: so no two runs have the same one
 HOSTS_END, WIRE = "host", "eth0"  # interfaces: of the router, to the host; of a node
@@ -104,7 +104,7 @@ class NamespaceNetwork:
         self._seats = {**self._seats, id: NodeSeat(namespace, address, address)}
         self.links.addresses_changed()
         http, raft = Address(address, HTTP_PORT), Address(address, RAFT_PORT)
-        return Place(id, folder, http, raft, namespace.through)
+        return Place(id, folder, http, raft, namespace.through, resp=Address(address, RESP_PORT))
 
     def drop(self, id: str) -> None:
         if (seat := self._seats.get(id)) is not None:

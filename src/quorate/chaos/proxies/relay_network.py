@@ -18,9 +18,9 @@ class RelayNetwork:
         self.settings: Mapping[str, Any] = {}
 
     def place(self, id: str, folder: Path) -> Place:
-        http, raft = free_ports(2)
+        http, raft, resp = free_ports(3)
         self.links.add(id, raft)
-        return Place.local(id, folder, http, raft)
+        return Place.local(id, folder, http, raft, resp)
 
     def drop(self, id: str) -> None:
         self.links.drop(id)

@@ -7,12 +7,13 @@ import random
 from collections.abc import Callable
 
 from quorate.chaos.workload.casting import VotingClient
-from quorate.chaos.workload.ledger import VoteRequest, request_of
+from quorate.chaos.workload.ledger import VoteRequest, redis_request_of, request_of
 from quorate.chaos.workload.plan import RunPolls
 
 PATIENCE_S = 8.0
 AGAIN_SHARE = 0.03  # of the requests: one that was acknowledged, once more
 UNNAMED_SHARE = 0.3  # of the votes name no poll
+CLOSING_SHARE = 0.2  # of the votes of Redis clients
 
 MakeRequest = Callable[[str, RunPolls, random.Random], VoteRequest]
 
@@ -40,6 +41,19 @@ def closing(name: str, polls: RunPolls, chance: random.Random) -> VoteRequest:
     """One vote with an id for a poll that is closed soon, or was lately."""
     poll = chance.choice(polls.closing) if polls.closing else polls.single
     return request_of(name, [poll.choose(chance, name, named=chance.random() > UNNAMED_SHARE)])
+
+
+def redis_single(name: str, polls: RunPolls, chance: random.Random) -> VoteRequest:
+    """One vote by XADD; now and then for a poll that is closed soon, or was lately."""
+    poll = chance.choice(polls.closing) if polls.closing and chance.random() < CLOSING_SHARE else polls.redis
+    return redis_request_of(name, [poll.choose(chance, name, named=chance.random() > UNNAMED_SHARE)])
+
+
+def redis_batch(name: str, polls: RunPolls, chance: random.Random) -> VoteRequest:
+    """Several votes in a pipeline, or in a transaction."""
+    named = chance.random() > UNNAMED_SHARE
+    votes = [polls.redis.choose(chance, f"{name}.{n}", named=named) for n in range(chance.randint(2, 12))]
+    return redis_request_of(name, votes, transaction=chance.random() < 0.5)
 
 
 class ClosedLoop:

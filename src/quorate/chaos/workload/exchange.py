@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.config import Address
 from quorate.unreadable import UNREADABLE
 
 CONNECT_S = 2.0
@@ -40,6 +41,7 @@ class AskedNode:
     port: int
     tls: ssl.SSLContext | None = None
     token: str | None = None
+    redis: Address | None = None  # where it speaks Redis' protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from quorate.chaos.history import Kind
 from quorate.chaos.workload.exchange import NodeAnswer
+from quorate.chaos.workload.redis_replies import ReplyError
 
 # The kinds of problems that say for sure that nothing happened.
 SURELY_NOT = {"no-leader", "overloaded", "over-rate", "not-ready", "stale"}
@@ -22,6 +25,28 @@ NOT_COUNTED = {
     "invalid": "invalid",
     "deleted": "deleted",
 }
+# The same of errors by Redis' protocol, by their first words. What is not known has no error there.
+SURELY_NOT_TO_REDIS = {
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "LOADING",
+    "MOVED",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "EXECABORT",
+    "ERR",
+}
+NOT_COUNTED_TO_REDIS = {
+    "CLOSED": "closed",
+    "CONFLICT": "conflict",
+    "NOOPTION": "unknown_option",
+    "NOPOLL": "unknown_poll",
+    "EXPIREDID": "expired_id",
+    "TOOLARGE": "too_large",
+    "DELETED": "deleted",
+}
+ENTRY_ID = re.compile(r"(\d{1,18})-\d{1,9}", re.ASCII)  # the version, and the vote's place
 
 
 @dataclass(slots=True)
@@ -31,6 +56,9 @@ class Judged:
     applied: int = 0
     duplicates: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    counted: int = 0  # now or before: Redis clients are not told which
+    version: int | None = None  # in what Redis clients are told
+    moved_to: str = ""  # the address where a cluster client is to ask
 
 
 def of_votes(answer: NodeAnswer, votes: int) -> Judged:
@@ -46,6 +74,31 @@ def of_votes(answer: NodeAnswer, votes: int) -> Judged:
         if listed:
             return Judged("ok", error=str(kind), rejected=listed)
     return _problem(answer, told)
+
+
+def of_redis_votes(replies: Sequence[Any]) -> Judged:
+    """A reply for each vote. In a transaction the last reply has all of them."""
+    is_transaction = bool(replies) and replies[0] == "OK"
+    if is_transaction:
+        answer = replies[-1]
+        replies = answer if isinstance(answer, list) else [answer]
+    codes = {reply.code for reply in replies if isinstance(reply, ReplyError)}
+    entries = [ENTRY_ID.fullmatch(reply) for reply in replies if isinstance(reply, str)]
+    rejected = [
+        (place, NOT_COUNTED_TO_REDIS[reply.code])
+        for place, reply in enumerate(replies)
+        if isinstance(reply, ReplyError) and reply.code in NOT_COUNTED_TO_REDIS
+    ]
+    if replies and len(rejected) + sum(each is not None for each in entries) == len(replies):
+        versions = {int(each[1]) for each in entries if each is not None}
+        is_one_entry = is_transaction or not rejected  # an error does not say at which version it was decided
+        version = versions.pop() if len(versions) == 1 and is_one_entry else None
+        return Judged("ok", ", ".join(sorted(codes)), rejected=rejected, counted=len(entries), version=version)
+    words = ", ".join(sorted(codes)) or f"replies {replies!r}"[:200]
+    if not entries and codes <= SURELY_NOT_TO_REDIS and all(isinstance(reply, ReplyError) for reply in replies):
+        moved = next((reply.text.split()[-1] for reply in replies if reply.code == "MOVED"), "")
+        return Judged("fail", words, moved_to=moved)
+    return Judged("unknown", words)
 
 
 def of_change(answer: NodeAnswer) -> Judged:

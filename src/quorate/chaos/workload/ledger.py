@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from quorate.chaos.history import SentVote
+from quorate.chaos.history import Door, SentVote
 from quorate.chaos.workload.judged import Judged
+from quorate.chaos.workload.redis_replies import command
 
 SAMPLE = 4_000  # acknowledged requests that are kept
 KEPT_OF = 8  # one of so many acknowledged requests is kept
@@ -30,6 +31,8 @@ class VoteRequest:
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
     way: str = "ids"
+    door: Door = "http"
+    replies: int = 0  # that come, by Redis' protocol
     producer: str = ""
     epoch: int = 0
     sequence: int = 0
@@ -50,12 +53,27 @@ class VoteRequest:
             return
         if judged.outcome == "ok":
             self.is_open = False
-            self.is_acknowledged |= judged.applied + judged.duplicates > 0
+            self.is_acknowledged |= judged.applied + judged.duplicates + judged.counted > 0
 
 
 def request_of(name: str, votes: list[SentVote], *, key: str | None = None) -> VoteRequest:
     headers = () if key is None else (("Idempotency-Key", key),)
     return VoteRequest(name, votes, body_of(votes), headers, "ids" if key is None else "key")
+
+
+def redis_request_of(name: str, votes: list[SentVote], *, transaction: bool = False) -> VoteRequest:
+    """The same votes for a Redis client, in a pipeline if they are several. The producer is the client that made it."""
+    producer = name.rpartition(".")[0]
+    sent = [_xadd(producer, vote) for vote in votes]
+    if transaction:
+        sent = [command("MULTI"), *sent, command("EXEC")]
+    return VoteRequest(name, votes, b"".join(sent), door="resp", replies=len(sent))
+
+
+def _xadd(producer: str, vote: SentVote) -> bytes:
+    key = "votes" if vote.poll is None else f"poll:{vote.poll}"
+    iid = (vote.id or "").removeprefix(f"{producer}.")
+    return command("XADD", key, "IDMP", producer, iid, "*", "option", vote.option, "weight", vote.weight)
 
 
 def body_of(votes: list[SentVote]) -> bytes:

@@ -30,7 +30,8 @@ class RunPoll:
 class RunPolls:
     """The polls that stay open, and those that come and go."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, redis: bool = False) -> None:
+        """`redis`: there are Redis clients, who have a poll of their own."""
         self.prefix = prefix
         self.single = self.make("single", 12)
         self.batch = self.make("batch", 12)
@@ -38,12 +39,14 @@ class RunPolls:
         self.session = self.make("session", 6)
         self.probe = self.make("probe", 2)
         self.queue = self.make("queue", 8)
+        self.redis = self.make("redis", 12)
+        self._others = (self.redis,) if redis else ()
         self.closing: list[RunPoll] = []  # of which votes are sent now, also for a while after they closed
         self.made: list[RunPoll] = []  # whose creation was answered
 
     @property
     def lasting(self) -> Sequence[RunPoll]:
-        return (self.single, self.batch, self.keyed, self.session, self.probe, self.queue)
+        return (self.single, self.batch, self.keyed, self.session, self.probe, self.queue, *self._others)
 
     def make(self, name: str, options: int, closes_at_ms: int | None = None) -> RunPoll:
         id = f"{self.prefix}-{name}"

@@ -14,7 +14,17 @@ import uvloop
 
 from quorate.chaos.history import HistoryFile, OpenSession, PollChange
 from quorate.chaos.workload.casting import VotingClient
-from quorate.chaos.workload.closed_loops import ClosedLoop, MakeRequest, Resender, batch, closing, keyed, single
+from quorate.chaos.workload.closed_loops import (
+    ClosedLoop,
+    MakeRequest,
+    Resender,
+    batch,
+    closing,
+    keyed,
+    redis_batch,
+    redis_single,
+    single,
+)
 from quorate.chaos.workload.digests import DigestTaker
 from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.ledger import Ledger
@@ -25,6 +35,7 @@ from quorate.chaos.workload.probe import Probe
 from quorate.chaos.workload.queue_voter import QueuePlace, QueueVoter
 from quorate.chaos.workload.reading import ReadingClient
 from quorate.chaos.workload.recorder import Recorder
+from quorate.chaos.workload.redis_reading import RedisReader, TallyFollower
 from quorate.chaos.workload.scene import Scene
 from quorate.chaos.workload.sessions import SessionWriter
 from quorate.chaos.workload.settling import Settling
@@ -38,10 +49,16 @@ CREATED_S = 30.0  # how long the creation of the first polls may take
 SESSIONS = 2
 # For each node: what its closed loops send.
 LOOPS: Sequence[tuple[str, MakeRequest]] = [
-    *[("single", single)] * 4,
+    *[("single", single)] * 3,
     *[("batch", batch)] * 1,
     *[("keyed", keyed)] * 1,
     *[("closing", closing)] * 1,
+]
+# For each node that has a door for Redis clients. Those whose names begin with `cluster` are clients of a cluster.
+REDIS_LOOPS: Sequence[tuple[str, MakeRequest]] = [
+    ("redis", redis_single),
+    ("redis-batch", redis_batch),
+    ("cluster-redis", redis_single),
 ]
 
 
@@ -50,6 +67,7 @@ class LoadShape:
     """How much the clients do: the pause of each after an answer, on average. `loops` is for each node."""
 
     loops: Sequence[tuple[str, MakeRequest]] = tuple(LOOPS)
+    redis_loops: Sequence[tuple[str, MakeRequest]] = tuple(REDIS_LOOPS)
     pause_s: float = 0.01
     read_pause_s: float = 0.015
     session_pause_s: float = 0.02
@@ -74,7 +92,8 @@ class Workload:
         shape: LoadShape | None = None,
     ) -> None:
         self.recorder = Recorder(history, changed)
-        self.scene = Scene(nodes, RunPolls(prefix), self.recorder, Ledger(window))
+        polls = RunPolls(prefix, redis=any(node.redis is not None for node in nodes))
+        self.scene = Scene(nodes, polls, self.recorder, Ledger(window))
         self.watchers = [NodeWatcher(node, self.scene, known, noticed) for node in nodes]
         self._seed, self._queue = seed, queue
         self._sinks = [SinkWatcher(sink, prefix, self.recorder) for sink in sinks]
@@ -144,10 +163,15 @@ class Workload:
         scene, shape, chance = self.scene, self._shape, self._chance
         running = [watcher.run() for watcher in self.watchers]
         for place, node in enumerate(scene.nodes):
-            for number, (kind, make) in enumerate(shape.loops):
+            loops = [*shape.loops, *(shape.redis_loops if node.redis is not None else ())]
+            for number, (kind, make) in enumerate(loops):
                 name = f"{kind}-{node.id}-{number}"
-                caster = VotingClient(name, scene, place, chance(name))
+                caster = VotingClient(name, scene, place, chance(name), cluster_client=kind.startswith("cluster"))
                 running.append(ClosedLoop(caster, make, shape.pause_s).run())
+            if node.redis is not None:
+                name = f"redis-reader-{node.id}"
+                running.append(RedisReader(name, node, scene, chance(name), shape.read_pause_s).run())
+                running.append(TallyFollower(f"follower-{node.id}", node, scene).run())
             name = f"reader-{node.id}"
             running.append(ReadingClient(name, node, scene, chance(name), shape.read_pause_s).run())
         running += [session.run() for session in self._sessions]

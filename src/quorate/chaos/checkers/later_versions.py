@@ -1,6 +1,7 @@
-"""By which version a vote surely counted whose answer names none: that of a linearizable read that began afterwards.
+"""By which version something surely happened whose answer names none: that of what began afterwards.
 
-Quorate's answers have versions. Those of other systems may have none, and one that forgot it must not hide a vote.
+A vote had counted by the version of a linearizable read that began when it was answered. What a read shows without a
+version is older than each write that began when the read had ended.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from bisect import bisect_right
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
 
-LINEARIZABLE = "SELECT begun, version FROM reading WHERE strict ORDER BY begun DESC"
+READS = "SELECT begun, version FROM reading WHERE strict ORDER BY begun DESC"
+WRITES = "SELECT begun, version FROM casting WHERE decided ORDER BY begun DESC"
 
 
-class LaterReads:
-    """16 bytes for each linearizable read, once it is asked."""
+class LaterVersions:
+    """The lowest version of all READS, or WRITES, that began afterwards. 16 bytes for each, once it is asked."""
 
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
+    def __init__(self, evidence: Evidence, query: str = READS) -> None:
+        self._evidence, self._query = evidence, query
         self._begun: array[float] | None = None
         self._lowest = array("q")  # of all that began then or later
 
@@ -31,7 +33,7 @@ class LaterReads:
 
     def _read(self) -> array[float]:
         begun, lowest = array("d"), NEVER
-        for at, version in self._evidence.select(LINEARIZABLE):
+        for at, version in self._evidence.select(self._query):
             lowest = min(lowest, version)
             begun.append(at)
             self._lowest.append(lowest)
