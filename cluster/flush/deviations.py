@@ -26,13 +26,14 @@ class Deviations:
         self._gone: set[str] = set()  # polls whose deleted documents were told
         self._told_s: dict[str, float] = {}  # poll id -> when an edit was told last, on the monotonic clock
         self._last = ""
+        self._last_s: float | None = None  # when something was found last, told or not
         self._edited_s: dict[str, float] = {}  # poll id -> when it was last written over, of the last `RECENT_MAX`
         self._audited_s: dict[str, float] = {}  # poll id -> when an audit told of it
 
     def edited(self, id: str) -> None:
         """The document of this poll was written over, and it was not what had been written."""
         self._edited += 1
-        now_s = time.monotonic()
+        now_s = self._last_s = time.monotonic()
         _note(self._edited_s, id, now_s)
         told_s = self._told_s.get(id)
         if told_s is None or now_s - told_s >= TOLD_FOR_S:
@@ -50,6 +51,7 @@ class Deviations:
             return
         self._gone.add(id)
         self._deleted += 1
+        self._last_s = time.monotonic()
         self._last = (
             f"the document {id!r} was deleted from {self._sink} by hand; it is not brought back, unless `quorate sink "
             "adopt` writes all polls again"
@@ -63,6 +65,7 @@ class Deviations:
     def lost(self, id: str) -> None:
         """The sink has an older document of this poll than was written, or none."""
         self._lost += 1
+        self._last_s = time.monotonic()
         self._last = (
             f"{self._sink} has lost what was written to it, the document {id!r} for one: it was dropped or emptied, or "
             "an older copy was put back. Every poll is written again. The tallies are those of the cluster: an older "
@@ -88,6 +91,7 @@ class Deviations:
             "deleted": self._deleted,
             "polls": list(self._told_s)[-SHOWN_MAX:],
             "last": self._last or None,
+            "last_age_s": None if self._last_s is None else time.monotonic() - self._last_s,
         }
 
 

@@ -23,6 +23,7 @@ class DeviationStatus(TypedDict):
     deleted: int  # documents that are not brought back
     polls: Sequence[str]  # whose documents were edited; not all of them if there are many
     last: str | None  # what was told last, and what to do
+    last_age_s: float | None  # since something was found last
 
 
 # `import` is a word of Python, so this cannot be written as a class.

@@ -7,6 +7,7 @@ const BEHIND_MS_MAX = 5000;
 const CLOCK_MS_MAX = 1000;
 const FULL = 0.9;
 const CERTIFICATE_DAYS = 14;
+const DEVIATION_S = 3600; // what was put right longer ago is shown no more
 const MASK = "***"; // what a caller without a token is told of texts
 
 const SINKS = { // by the phase of the leader's flush
@@ -117,7 +118,12 @@ const ofSinks = (status) => Object.entries(status?.sinks ?? {}).flatMap(([name, 
       ageS: sink.last_success_age_s ?? undefined,
     });
   }
-  if (sink.deviations?.last) found.push({ key: `edited ${name}`, words: `What stood in ${name} was not what had been written${told(sink.deviations.last)}.`, advice: "quorate audit compares all of it." });
+  if (sink.deviations?.last && !(sink.deviations.last_age_s > DEVIATION_S)) found.push({
+    key: `edited ${name}`,
+    words: `What stood in ${name} was not what had been written${told(sink.deviations.last)}.`,
+    advice: "quorate audit compares all of it.",
+    ageS: sink.deviations.last_age_s,
+  });
   return found;
 });
 

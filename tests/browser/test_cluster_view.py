@@ -146,8 +146,13 @@ def words(browser: Any, shared_cluster: Cluster) -> Any:
         (THREE, {"n2": raft(lag_ms=60_000)}, ["n2 has waited 60 s for an entry."]),
         (
             THREE,
-            {"n1": {**raft(), "sinks": {"mongo": {**SINK, "deviations": {"last": "poll mood"}}}}},
+            {"n1": {**raft(), "sinks": {"mongo": {**SINK, "deviations": {"last": "poll mood", "last_age_s": 3_599}}}}},
             ["What stood in mongo was not what had been written: poll mood."],
+        ),
+        (
+            THREE,
+            {"n1": {**raft(), "sinks": {"mongo": {**SINK, "deviations": {"last": "poll mood", "last_age_s": 3_601}}}}},
+            [],
         ),
         (
             THREE,
@@ -212,3 +217,8 @@ def test_without_a_leader_it_is_said_how_many_are_missing(words: Any) -> None:
     assert "No node leads, so nothing is counted." == found[0]["words"]
     assert "2 of 3 voters must be up and connected" in found[0]["advice"]
     assert 4 == found[0]["ageS"]
+
+
+def test_since_when_a_document_was_edited_is_said_by_the_node_and_not_by_the_page(words: Any) -> None:
+    edited = {"n1": {**raft(), "sinks": {"mongo": {**SINK, "deviations": {"last": "poll mood", "last_age_s": 60}}}}}
+    assert 60 == words(THREE, edited)[0]["ageS"]

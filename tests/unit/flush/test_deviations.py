@@ -65,6 +65,20 @@ def test_an_edit_is_told_again_after_an_hour(
     assert 2 == len(told(caplog))
 
 
+def test_how_long_ago_the_last_one_was_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page said of an edit that was put right an hour ago that it was not as it should be, for as long as the
+    leader ran."""
+    now_s = 1_000.0
+    monkeypatch.setattr(f"{telling.__name__}.time.monotonic", lambda: now_s)
+    found = telling.Deviations("sqlite")
+    assert found.status()["last_age_s"] is None
+    for happen in (found.edited, found.edited, found.deleted, found.lost):
+        happen("mood")
+        assert 0.0 == found.status()["last_age_s"]
+        now_s += 90.0
+        assert 90.0 == found.status()["last_age_s"]
+
+
 def test_an_edit_before_a_change_of_leaders_is_told_by_the_next_one(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
