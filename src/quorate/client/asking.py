@@ -22,6 +22,7 @@ from quorate.errors import Invalid, QuorateError
 
 CONNECT_TIMEOUT_S = 2.0
 NODE_ANSWERS_S = 6.0  # a node without a leader answers after http.timeout_ms, 5 s; wait for its "surely not"
+OF_ITSELF_S = 3.0  # for what a node answers by itself, while others are left: with a peer that hangs it takes 2 s
 SHARE_OF_ONE = 0.6  # of the time for one node, so that a node that hangs leaves time for the others
 ATTEMPT_S = 0.05  # the least that an attempt is given
 
@@ -80,6 +81,7 @@ class Asking:
         self._known, self._nodes, self._at = nodes, nodes.in_turn(), 0
         self._patience, self._clock = patience, clock
         self._changes = "" if call.reads else call.path
+        self._asks_the_node = call.asks_the_node
         self._failed = FailedAttempts(self._nodes, reads=call.reads)
         self._begin_s = self._start_s = clock()
         self._deadline_s = self._begin_s + patience.timeout_s
@@ -89,6 +91,8 @@ class Asking:
         left_s = self._deadline_s - self._start_s
         timeout_s = self._patience.timeout_s
         share_s = min(timeout_s * SHARE_OF_ONE, max(NODE_ANSWERS_S, timeout_s / 3))
+        if self._asks_the_node and not self._failed.asked_all:
+            share_s = min(share_s, OF_ITSELF_S)
         answer_s = max(ATTEMPT_S, min(left_s, share_s if len(self._nodes) > 1 else left_s))
         return NextAttempt(self._nodes[self._at], max(ATTEMPT_S, min(left_s, CONNECT_TIMEOUT_S)), answer_s)
 

@@ -40,6 +40,10 @@ class FailedAttempts:
         return self._answer is not None
 
     @property
+    def asked_all(self) -> bool:
+        return self._tries >= len(self.nodes)
+
+    @property
     def was_over_rate(self) -> bool:
         """Whether the last attempt was refused because of the rate of the token, or of the address."""
         return isinstance(self._last, OverRate)
@@ -57,7 +61,7 @@ class FailedAttempts:
     def answer_s(self) -> float:
         """How long the next attempt may need. With less time left it is not begun: if it were cut off, its effect would
         be unknown, and "surely not" could no longer be said."""
-        return 0.0 if self._doubt or self._tries < len(self.nodes) else self._slowest_no_s
+        return self._slowest_no_s if self.asked_all and not self._doubt else 0.0
 
     def verdict(self) -> QuorateError:
         assert self._last is not None

@@ -22,6 +22,7 @@ from quorate.vote import Tallied, Vote
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+OF_THE_NODE = ("/leader", "/nodes", "/status", "/version")
 
 encode = msgspec.json.encode
 
@@ -64,6 +65,11 @@ class Call(Generic[T_co]):
     @property
     def reads(self) -> bool:
         return self.method == "GET"
+
+    @property
+    def asks_the_node(self) -> bool:
+        """Whether a node answers by itself, so that it need not know a leader."""
+        return self.reads and self.path in OF_THE_NODE
 
     def all_headers(self) -> dict[str, str]:
         return {**({} if self.body is None else {"Content-Type": "application/json"}), **self.headers}
