@@ -189,7 +189,7 @@ def _lock(path: Path) -> int:
 def _load_or_create(files: DiskFiles, node_id: str, cluster_name: str | None, create: bool) -> NodeIdentity:
     names = files.names()
     if IDENTITY_NAME in names:
-        return _read(files)
+        return read_identity(files)
     if RESTORING_NAME in names:
         raise DataError(
             f"a backup was being restored into {files.where}, and not to the end: run quorate restore again"
@@ -236,15 +236,16 @@ def _strays_of_restore(files: DiskFiles) -> list[str]:
     names = files.names()
     if IDENTITY_NAME in names:
         raise DataError(
-            f"{files.where} is in use by node {_read(files).node_id} already, and a backup is restored into a folder "
-            "that no node has used. Move that one away, or name another one in node.data"
+            f"{files.where} is in use by node {read_identity(files).node_id} already, and a backup is restored into a "
+            "folder that no node has used. Move that one away, or name another one in node.data"
         )
     if (strays := _strays(names)) and RESTORING_NAME not in names:
         raise DataError(f"{files.where} has {strays[0]}, which is some node's: move it away. Nothing was changed")
     return strays
 
 
-def _read(files: DiskFiles) -> NodeIdentity:
+def read_identity(files: DiskFiles) -> NodeIdentity:
+    """Raises `DataError` if it is damaged, and `FileNotFoundError` if there is none."""
     where = f"{files.where}/{IDENTITY_NAME}"
     try:
         stored = msgspec.json.decode(files.read(IDENTITY_NAME), type=_Stored)

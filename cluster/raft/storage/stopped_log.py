@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorate.cluster.raft.storage.directory import LOCK_NAME
+from quorate.cluster.raft.storage.directory import LOCK_NAME, read_identity
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.cluster.raft.storage.replay import ReplayedLog, replay
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
@@ -29,14 +29,23 @@ def read_stopped(path: Path) -> StoppedLog:
     _refuse_running(path)
     files = OsFiles(path)
     try:
-        snapshot = SnapshotStore(files, node_id="this node").newest()
-        log = replay(files, "this node")
+        node_id = _whose(files)
+        snapshot = SnapshotStore(files, node_id=node_id).newest()
+        log = replay(files, node_id)
     finally:
         files.close()
     _refuse_running(path)
     if log is None:
         raise DataError(f"{path} has no log: is it the folder of a node?")
     return StoppedLog(log, snapshot)
+
+
+def _whose(files: OsFiles) -> str:
+    """For words alone: the log can be read without it."""
+    try:
+        return read_identity(files).node_id
+    except (DataError, OSError):
+        return "NODE"
 
 
 def _refuse_running(path: Path) -> None:

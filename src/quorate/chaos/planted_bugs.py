@@ -17,6 +17,7 @@ import msgspec
 
 from quorate.errors import Invalid
 from quorate.unreadable import UNREADABLE
+from quorate.words import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[3]
 ASK_S = 30.0
@@ -58,7 +59,8 @@ def nodes_with(name: str, root: Path = ROOT) -> BuggyNodes:
     """Raises `Invalid` if no bug has this name."""
     bugs = {bug.name: bug for bug in planted_bugs(root)}
     if name not in bugs:
-        raise Invalid(f"no planted bug is called {name!r}: there are {', '.join(bugs)}")
+        near = did_you_mean(name, bugs) or ":"
+        raise Invalid(f"no planted bug is called {name!r}{near} quorate chaos --mutant list shows all")
     command = (sys.executable, "-P", "-m", "tests.mutants.victim", name)
     return BuggyNodes(bugs[name], command, {"PYTHONPATH": _env(root)["PYTHONPATH"]})
 

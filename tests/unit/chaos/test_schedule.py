@@ -60,8 +60,10 @@ def test_faults_are_asked_for_by_name_by_family_or_all() -> None:
     assert ["kill-one", "loss"] == chosen(["kill-one", "loss", "kill-one"])
     assert [nemesis.name for nemesis in FAMILIES["links"]] == chosen(["links"])
     assert NAMES == chosen([EVERY, "loss"])
-    with pytest.raises(Invalid, match=r"no fault is called 'los': there are all, processes, .*loss"):
+    with pytest.raises(Invalid, match=r"no fault is called 'los'; did you mean loss.* --list shows all"):
         chosen(["los"])
+    with pytest.raises(Invalid, match=r"no fault is called '\?': quorate chaos --list shows all"):
+        chosen(["?"])
 
 
 def test_names_are_unique_and_each_says_in_a_line_what_it_does() -> None:

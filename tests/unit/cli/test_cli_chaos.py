@@ -95,6 +95,8 @@ def test_planted_bugs_are_listed_from_a_source_checkout(capsys: Capture) -> None
 def test_a_planted_bug_that_there_is_not_and_a_release(capsys: Capture, tmp_path: Path) -> None:
     told = Told(capsys, "chaos", "--mutant", "greed")
     assert 2 == told.code
-    assert "no planted bug is called 'greed': there are ack-before-sync" in " ".join(told.err.split())
+    assert "no planted bug is called 'greed': quorate chaos --mutant list shows all" in " ".join(told.err.split())
+    told = Told(capsys, "chaos", "--mutant", "inc-flusch")
+    assert "; did you mean inc-flush" in " ".join(told.err.split())
     with pytest.raises(Invalid, match="planted bugs are in no release: run this from a source checkout"):
         planted_bugs(tmp_path)

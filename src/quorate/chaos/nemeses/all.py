@@ -19,6 +19,7 @@ from quorate.chaos.nemeses import (
 )
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.errors import Invalid
+from quorate.words import did_you_mean
 
 FAMILIES = {
     "processes": processes.NEMESES,
@@ -47,7 +48,8 @@ def chosen(asked: Iterable[str]) -> list[str]:
         elif name in ALL:
             found[name] = None
         else:
-            raise Invalid(f"no fault is called {name!r}: there are {', '.join([EVERY, *FAMILIES, *ALL])}")
+            near = did_you_mean(name, [EVERY, *FAMILIES, *ALL]) or ":"
+            raise Invalid(f"no fault is called {name!r}{near} quorate chaos --list shows all")
     return list(found)
 
 
