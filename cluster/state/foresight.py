@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from quorate.cluster.entry import CastSession, fingerprint_of, hash_id
+from quorate.cluster.entry import CastSession, Choice, fingerprint_of, hash_id
 from quorate.cluster.state.admission import Admission
 from quorate.cluster.state.dedup import CONFLICT, DUPLICATE, FINGERPRINT_BYTES
 from quorate.cluster.state.sessions import Sessions
@@ -28,7 +28,12 @@ class Foresight:
     def of_votes(self, votes: Iterable[Vote], hash_key: bytes, seen: int) -> bytes:
         """An `Outcome` for each vote, as if it came alone."""
         self._tally.seen = seen
-        return bytes([self._of_vote(vote, hash_key) for vote in votes])
+        return bytes([self._of_one(vote, None if vote.id is None else hash_id(vote.id, hash_key)) for vote in votes])
+
+    def of_hashed(self, votes: Iterable[tuple[Choice, bytes | None]], seen: int) -> bytes:
+        """The same, of choices and the hashes of their ids."""
+        self._tally.seen = seen
+        return bytes([self._of_one(choice, id_hash) for choice, id_hash in votes])
 
     def of_whole(self, choices: Iterable[Vote], seen: int) -> bytes:
         """An `Outcome` for each choice of a request that counts as a whole. If any is not APPLIED, it is refused."""
@@ -43,14 +48,14 @@ class Foresight:
         """Whether this is the next batch of its producer session."""
         return self._sessions.check(CastSession(producer, epoch, sequence, 0, [], []), 0, 0) is None
 
-    def _of_vote(self, vote: Vote, hash_key: bytes) -> int:
-        if vote.id is not None:
-            found = self._dedup.find(hash_id(vote.id, hash_key))
+    def _of_one(self, vote: Vote | Choice, id_hash: bytes | None) -> int:
+        if id_hash is not None:
+            found = self._dedup.find(id_hash)
             if found is not None:
                 return DUPLICATE if found == self._stamp(vote) else CONFLICT
         return self._admission.admit(vote)
 
-    def _stamp(self, vote: Vote) -> bytes:
+    def _stamp(self, vote: Vote | Choice) -> bytes:
         fingerprint = fingerprint_of(vote.option, vote.poll, vote.weight)
         if vote.poll is not None:
             fingerprint = mixed(fingerprint, self._tally.creation_of(vote.poll))

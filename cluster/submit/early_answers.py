@@ -13,12 +13,15 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from quorate.cluster.entry import Choice
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.foresight import is_unknown
 from quorate.cluster.submit.batch import rejections_of
-from quorate.cluster.submit.choices import key_of
+from quorate.cluster.submit.choices import choice_of, key_of
+from quorate.cluster.submit.vote_columns import VoteColumns
 from quorate.errors import QuorateError
 from quorate.vote import Outcome, Rejection, Vote
 
@@ -27,6 +30,8 @@ DRAWN, IDLE_OF_DRAWN = 64, 8  # so many of the votes drawn must change nothing
 AT_ONCE = 250  # votes that are decided in one turn of the loop: half a millisecond
 CATCH_UP_S = 1.0
 
+T = TypeVar("T")
+Decide = Callable[[StateMachine, Sequence[T]], bytes]  # an `Outcome` for each
 CatchUp = Callable[[float], Awaitable[None]]  # for so many seconds at the most; raises a QuorateError or TimeoutError
 APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
@@ -53,6 +58,25 @@ class EarlyAnswers:
         def decide(state: StateMachine, some: Sequence[Vote]) -> bytes:
             return state.foresight.of_votes(some, hash_key, knew)
 
+        outcomes = await self._of_each(votes, [vote.id for vote in votes], decide, wait_s)
+        if outcomes is None:
+            return None
+        for place in places_of(outcomes, CONFLICT):
+            outcomes[place] = DUPLICATE if votes[place].first_only else CONFLICT
+        return Answered(places_of(outcomes, APPLIED), outcomes.count(DUPLICATE), rejections_of(votes, outcomes))
+
+    async def of_columns(self, votes: VoteColumns, knew: int, wait_s: float) -> bytearray | None:
+        """An outcome for each vote, APPLIED for those that go into the log. None if all of them do."""
+
+        def decide(state: StateMachine, some: Sequence[tuple[Choice, bytes | None]]) -> bytes:
+            return state.foresight.of_hashed(some, knew)
+
+        rows = [*zip(map(choice_of, votes.keys), votes.ids, strict=True)]
+        return await self._of_each(rows, votes.ids, decide, wait_s)
+
+    async def _of_each(
+        self, votes: Sequence[T], ids: Sequence[object], decide: Decide[T], wait_s: float
+    ) -> bytearray | None:
         if len(votes) < MANY or not self._look_idle(votes, decide) or not await self._is_current(wait_s):
             return None
         outcomes = bytearray()
@@ -60,12 +84,8 @@ class EarlyAnswers:
             outcomes += decide(self._replica.state, some)
             await asyncio.sleep(0)
         _keep_a_witness(outcomes)
-        _keep_order(votes, outcomes)
-        if outcomes.count(APPLIED) == len(votes):
-            return None
-        for place in _places(outcomes, CONFLICT):
-            outcomes[place] = DUPLICATE if votes[place].first_only else CONFLICT
-        return Answered(_places(outcomes, APPLIED), outcomes.count(DUPLICATE), rejections_of(votes, outcomes))
+        _keep_order(ids, outcomes)
+        return None if outcomes.count(APPLIED) == len(votes) else outcomes
 
     async def of_whole(
         self, votes: Sequence[Vote], is_new: Callable[[StateMachine], bool], knew: int, wait_s: float
@@ -85,7 +105,7 @@ class EarlyAnswers:
         outcomes = decide(state, choices) if is_new(state) else b""
         return (choices, outcomes) if any(outcomes) else None
 
-    def _look_idle(self, votes: Sequence[Vote], decide: Callable[[StateMachine, Sequence[Vote]], bytes]) -> bool:
+    def _look_idle(self, votes: Sequence[T], decide: Decide[T]) -> bool:
         if self._catch_up is None or self._replica.leader_via is not None:  # then nothing new is applied here
             return False
         drawn = decide(self._replica.state, random.sample(votes, DRAWN))
@@ -94,18 +114,18 @@ class EarlyAnswers:
     async def _is_current(self, wait_s: float) -> bool:
         """Whether all is applied here that was committed before this call."""
         assert self._catch_up is not None
-        try:
-            await self._catch_up(min(CATCH_UP_S, wait_s / 2))
+        try:  # it has a deadline, so it needs a task: who casts may be run by hand (`doors/by_hand.py`)
+            await asyncio.ensure_future(self._catch_up(min(CATCH_UP_S, wait_s / 2)))
         except (QuorateError, TimeoutError):
             return False
         return True
 
 
-def _pieces(votes: Sequence[Vote]) -> Iterator[Sequence[Vote]]:
+def _pieces(votes: Sequence[T]) -> Iterator[Sequence[T]]:
     return (votes[start : start + AT_ONCE] for start in range(0, len(votes), AT_ONCE))
 
 
-def _places(outcomes: bytearray, of: int) -> list[int]:
+def places_of(outcomes: bytearray, of: int) -> list[int]:
     return [place for place, outcome in enumerate(outcomes) if outcome == of]
 
 
@@ -116,10 +136,10 @@ def _keep_a_witness(outcomes: bytearray) -> None:
         outcomes[place] = APPLIED
 
 
-def _keep_order(votes: Sequence[Vote], outcomes: bytearray) -> None:
+def _keep_order(ids: Sequence[object], outcomes: bytearray) -> None:
     """Have a vote go into the log whose id stands on another one that does: which of them is the first matters."""
-    logged = {votes[place].id for place, outcome in enumerate(outcomes) if outcome == APPLIED} - {None}
+    logged = {ids[place] for place in places_of(outcomes, APPLIED)} - {None}
     if logged:
-        for place, vote in enumerate(votes):
-            if vote.id in logged:
+        for place, id in enumerate(ids):
+            if id in logged:
                 outcomes[place] = APPLIED

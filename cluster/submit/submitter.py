@@ -20,7 +20,7 @@ from quorate.cluster.submit import operators
 from quorate.cluster.submit.batch import refusal_of_whole
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
-from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers
+from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers, places_of
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, VoteColumns
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
@@ -93,12 +93,20 @@ class Submitter:
         return tallied
 
     async def cast_columns(self, votes: VoteColumns, *, timeout_s: float, share: int = 0) -> DecidedColumns:
-        """`cast`, of votes that are columns already, hashed with `hash_key`.
+        """`cast`, of votes that are columns already, hashed with `hash_key`."""
+        deadline_s, knew = self._now_s() + timeout_s, self._replica.state.newest_again
+        if len(votes) < MANY or (outcomes := await self._early.of_columns(votes, knew, timeout_s)) is None:
+            return await self._count_columns(votes, deadline_s, knew, share)
+        version, logged = self._replica.state.version, places_of(outcomes, Outcome.APPLIED)
+        if logged:
+            some = VoteColumns([votes.keys[place] for place in logged], [votes.ids[place] for place in logged])
+            version, decided = await self._count_columns(some, deadline_s, knew, share)
+            for place, outcome in zip(logged, decided, strict=True):
+                outcomes[place] = outcome
+        return DecidedColumns(version, bytes(outcomes))
 
-        None of them is answered early: a door that has columns has few votes together.
-        """
-        knew, share, size = self._replica.state.newest_again, self._share(share), votes.bytes_max
-        deadline_s = self._now_s() + timeout_s
+    async def _count_columns(self, votes: VoteColumns, deadline_s: float, knew: int, share: int) -> DecidedColumns:
+        share, size = self._share(share), votes.bytes_max
         if len(votes) < VERY_MANY:
             ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share)
         else:

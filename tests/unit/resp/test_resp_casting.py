@@ -17,6 +17,7 @@ from tests.support.http_node import MOOD
 from tests.support.resp_client import command, xadd
 from tests.support.resp_node import running
 from tests.support.tokens import access_by, bearer, write_tokens
+from tests.unit.submit.test_early_answers import logged
 
 CLIENTS = 150  # more than go together
 
@@ -104,3 +105,13 @@ def test_votes_that_are_refused_at_once_are_answered(votes: int, monkeypatch: py
         *told, pong = client.replies(votes + 1)
         assert ["TRYAGAIN"] * votes == [reply.code for reply in told]
         assert "PONG" == pong
+
+
+def test_a_pipeline_of_votes_for_what_no_poll_has_is_one_vote_in_the_log() -> None:
+    """All of them were in the log of each node, for nothing. What comes in another piece may be too few for that."""
+    with running() as node, node.connect() as client:
+        node.create()
+        before = len(node.http.replica.proposed)
+        client.send(b"".join(xadd(number, option=f"strange {number}") for number in range(300)))
+        assert {"NOOPTION"} == {reply.code for reply in client.replies(300)}
+        assert logged(node.http.replica, before) <= MANY

@@ -14,8 +14,9 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.early_answers import MANY
 from quorate.cluster.submit.submitter import Submitter
+from quorate.cluster.submit.vote_columns import columns_of
 from quorate.errors import NoLeader, QuorateError, Rejected
-from quorate.vote import Tallied, Vote
+from quorate.vote import Outcome, Tallied, Vote
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, shape
@@ -107,6 +108,33 @@ async def test_all_is_answered_as_the_log_would_have() -> None:
         told = [(each.index, each.id, each.reason, each.detail) for each in tallied.rejected]
         answers.append((tallied.applied, tallied.duplicates, told, replica.state.results("mood")))
     assert answers[0] == answers[1]
+
+
+@in_virtual_time
+async def test_columns_are_answered_as_other_votes_and_as_the_log_would_have() -> None:
+    """500 votes of one pipeline of a Redis client for what no poll has were all in the log."""
+    answers = []
+    for catch_up in (nothing_new, None):
+        replica, submitter = await mood(catch_up)
+        await submitter.cast([Vote("happy", f"known {n}") for n in range(20)], timeout_s=1)
+        votes = [vote for vote in many_kinds() if not vote.first_only and vote.poll in (None, "mood")]
+        before = len(replica.proposed)
+        _, outcomes = await submitter.cast_columns(columns_of(votes, submitter.hash_key), timeout_s=1)
+        assert (catch_up is None) == (logged(replica, before) == len(votes))
+        answers.append((outcomes, replica.state.results("mood")))
+    assert answers[0] == answers[1]
+
+
+@in_virtual_time
+async def test_columns_of_what_nobody_knows_have_one_vote_in_the_log() -> None:
+    replica, submitter = await mood()
+    before, heard = len(replica.proposed), []
+    replica.on_applied(lambda applied: heard.append(names_unknown(applied.results)))
+    columns = columns_of(STRANGE, submitter.hash_key)
+    version, outcomes = await submitter.cast_columns(columns, timeout_s=TIMEOUT_S)
+    assert bytes([Outcome.UNKNOWN_OPTION]) * len(STRANGE) == outcomes
+    assert (1, [True]) == (logged(replica, before), heard)
+    assert version == replica.state.version
 
 
 @in_virtual_time
