@@ -21,6 +21,7 @@ BEGIN = 4  # in each step, of requests that take some 50 µs each
 STEP_S = 0.001
 WORK_S = 0.001  # in a step, of what is charged
 REST = 2.0  # times as long as the work
+STEP_MAX_S = 1.0  # work and rest: a machine that stood still for minutes must not rest for minutes
 VOTES_S = 0.1  # so long after the last vote there is still a rest
 
 
@@ -77,7 +78,7 @@ class WaitingLine:
 
     def _next_step(self) -> None:
         if self._worked_s and self._votes_come():
-            rest_s = self._began_s + self._worked_s * (1 + REST) - time.perf_counter()
+            rest_s = self._began_s + min(self._worked_s * (1 + REST), STEP_MAX_S) - time.perf_counter()
             if rest_s > 0:
                 self._step = asyncio.get_running_loop().call_later(rest_s, self._next_step)
                 return

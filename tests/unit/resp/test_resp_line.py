@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from quorate.doors import waiting_line
 from quorate.doors.waiting_line import REST, WORK_S, WaitingLine
 from quorate.resp import running as runner
 from tests.support.on_loop import on_loop
@@ -19,8 +20,9 @@ MUCH_S = 30.0  # of work, as if a read had taken so long: a rest begins that is 
 
 
 @pytest.fixture
-def busy() -> Iterator[RespNode]:
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[RespNode]:
     """A node that counts votes and has no time for reads."""
+    monkeypatch.setattr(waiting_line, "STEP_MAX_S", 3 * MUCH_S)
     with running() as node, node.connect() as client:
         node.create()
         client.send(xadd("before"))
@@ -95,7 +97,7 @@ def test_all_connections_together_have_their_time_in_a_turn(monkeypatch: pytest.
 
 def test_long_replies_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred clients that asked for a tally of 100,000 options had three megabytes each written in one turn."""
-    monkeypatch.setattr(runner, "BYTE_S", WORK_S)
+    monkeypatch.setattr(runner, "BYTE_S", WORK_S / 50_000)
     with running() as node:
         node.create(options=[f"option {number:05}" for number in range(5_000)])
         turns, written = [0], list[int]()
@@ -140,6 +142,17 @@ async def test_what_was_charged_is_followed_by_a_rest_while_votes_come() -> None
         if rests:
             assert loop.time() - began_s >= 0.02 * REST
         begun.clear()
+
+
+@on_loop
+async def test_no_rest_takes_longer_than_it_may() -> None:
+    """A machine that stood still for an hour in the middle of a read had two hours without another one."""
+    line, begun = WaitingLine(10, version=iter(range(1, 1_000_000)).__next__), list[str]()
+    line.charge(3_600.0)
+    line.join(lambda: begun.append("it"))
+    async with asyncio.timeout(20):
+        while not begun:
+            await asyncio.sleep(0.01)
 
 
 @on_loop
