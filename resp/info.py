@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 from quorate.errors import Invalid, NotReady
 from quorate.resp.door import ClusterNode
@@ -13,15 +16,16 @@ from quorate.resp.session import Session
 
 SLOTS = 16_384
 PROTOCOL_OF = "8.6.0"  # the version of Redis whose XADD this is: clients look at it to know what they may send
-SECTIONS = ("server", "clients", "persistence", "replication", "stats", "cluster")
+SECTIONS = ("server", "clients", "memory", "persistence", "replication", "stats", "cluster", "keyspace")
+STATM = Path("/proc/self/statm")  # of Linux
 
 
 def line_of(session: Session) -> str:
     return f"id={session.number} addr={session.address or '?'} name={session.name} db=0 resp={session.protocol}"
 
 
-def sections(session: Session, asked: list[str]) -> str:
-    """INFO. What is not known here is left out, and not told as 0."""
+def sections(session: Session, asked: list[str], polls: Callable[[], int]) -> str:
+    """INFO. What is not known here is left out, and not told as 0. `polls`: how many the caller may see."""
     door = session.door
     all_of_them = not asked or any(word in ("all", "default", "everything") for word in asked)
     told: dict[str, dict[str, object]] = {
@@ -31,18 +35,35 @@ def sections(session: Session, asked: list[str]) -> str:
             "quorate_version": door.version,
             "quorate_node": door.node_id,
         },
-        "clients": {"connected_clients": door.counts.connections, "maxclients": door.limits.connections},
+        "clients": {
+            "connected_clients": door.counts.connections,
+            "maxclients": door.limits.connections,
+            "blocked_clients": 0,  # no command here blocks
+        },
+        "memory": _memory(),
         "persistence": {"loading": int(not door.reads.staleness.is_known), "aof_enabled": 1},
         "replication": {"role": "master", "connected_slaves": door.majority - 1},
-        "stats": {"total_commands_processed": sum(door.counts.commands.values())},
+        "stats": {
+            "total_connections_received": Session.made,
+            "total_commands_processed": sum(door.counts.commands.values()),
+        },
         "cluster": {"cluster_enabled": int(session.in_cluster)},
     }
+    if all_of_them or "keyspace" in asked:
+        told["keyspace"] = {"db0": f"keys={polls()},expires=0,avg_ttl=0"}
     blocks = [
         "\r\n".join([f"# {name.capitalize()}", *(f"{key}:{value}" for key, value in told[name].items()), ""])
         for name in SECTIONS
-        if all_of_them or name in asked
+        if told.get(name) and (all_of_them or name in asked)
     ]
     return "\r\n".join(blocks)
+
+
+def _memory() -> dict[str, object]:
+    try:
+        return {"used_memory": int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
+    except OSError:
+        return {}
 
 
 async def cluster(session: Session, arguments: Command) -> Value:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from quorate.doors import reading
 from quorate.doors.reading import Consistency
@@ -21,16 +20,18 @@ from quorate.words import Level
 T = TypeVar("T")
 QUEUED_MAX, QUEUED_BYTES_MAX = 10_000, 8 * 1024 * 1024  # of a transaction: commands, and what they take in memory
 NAME_BYTES_MAX = 64
-_numbers = itertools.count(1)
 
 
 class Session:
     """Of one connection."""
 
+    made: ClassVar[int] = 0  # in this process
+
     def __init__(self, door: Door, subscription: TallySubscription) -> None:
         self.door, self.subscription = door, subscription
         self.address = ""  # the host that the connection comes from; "" where that is not known
-        self.number = next(_numbers)  # CLIENT ID
+        Session.made += 1
+        self.number = Session.made  # CLIENT ID
         self.protocol = 2
         self.name = ""
         self.level: Level = "weak"

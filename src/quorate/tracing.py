@@ -55,5 +55,5 @@ class Tracer(Protocol):
         ...
 
     def end_command(self, trace: RequestTrace, command: str, votes: int, error: str) -> None:
-        """So many votes that clients of Redis sent in one turn were answered. `error`: its kind, or nothing."""
+        """So many votes that clients of Redis sent together were answered. `error`: its kind, or nothing."""
         ...

@@ -193,11 +193,13 @@ def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: 
 
 
 def test_votes_of_redis_clients_are_told_from_their_coming_to_their_count(tmp_path: Path, collector: Collector) -> None:
-    """Those that come in one turn are one trace."""
+    """Those that come in one turn are one trace. A vote without an id goes alone."""
     votes = b"".join(b"XADD poll:mood IDMP ana %d * option a\r\n" % number for number in range(3))
 
     async def main() -> None:
-        config = config_of(tmp_path, collector.url, traces__ratio="1", resp__listen="127.0.0.1:0")
+        config = config_of(
+            tmp_path, collector.url, traces__ratio="1", resp__listen="127.0.0.1:0", resp__allow_unkeyed="true"
+        )
         node = Node(config)
         run = asyncio.create_task(node.run())
         try:
@@ -209,6 +211,8 @@ def test_votes_of_redis_clients_are_told_from_their_coming_to_their_count(tmp_pa
             writer.write(votes)
             for place in range(3):
                 assert f"-{place}".encode() in await reader.readuntil(b"-%d\r\n" % place)
+            writer.write(b"HINCRBY poll:mood b 2\r\n")
+            assert b":2\r\n" == await reader.readuntil(b"\r\n")
             writer.close()
         finally:
             node.ask_to_stop()
@@ -216,9 +220,14 @@ def test_votes_of_redis_clients_are_told_from_their_coming_to_their_count(tmp_pa
 
     asyncio.run(main())
     spans = [span for _, span in collector.spans]
-    (receive,) = (span for span in spans if "quorate.command" in attributes_of(span))
-    assert {"quorate.command": "XADD", "quorate.votes": 3} == attributes_of(receive)
-    assert set(STEPS) == {span.name for span in spans if span.parent_span_id == receive.span_id}
+    received = [span for span in spans if "quorate.command" in attributes_of(span)]
+    together, alone = (
+        {"quorate.command": "XADD", "quorate.votes": 3},
+        {"quorate.command": "HINCRBY", "quorate.votes": 1},
+    )
+    assert [together, alone] == [attributes_of(span) for span in received]
+    for receive in received:
+        assert set(STEPS) == {span.name for span in spans if span.parent_span_id == receive.span_id}
 
 
 def tracer_of(folder: Path, ratio: str, clock: Callable[[], float] = time.monotonic) -> OtelTracer:

@@ -96,3 +96,18 @@ def test_texts_for_people_are_verbatim_strings_of_resp3() -> None:
             for words in ("INFO", "CLUSTER NODES", "CLUSTER INFO", "CLIENT INFO", "CLIENT LIST"):
                 text = client.ask(*words.split())
                 assert (kind, True) == (client.kind, text.startswith(begins)), words
+
+
+def test_info_tells_all_that_redis_cli_shows_of_a_running_node() -> None:
+    """`redis-cli --stat` shows a field that is missing as -9223372036854775808."""
+    with running() as node, node.connect() as client:
+        node.create("mood")
+        node.create("food")
+        told = dict(line.split(":", 1) for line in client.ask("INFO").splitlines() if ":" in line)
+        assert "keys=2,expires=0,avg_ttl=0" == told["db0"]
+        assert "0" == told["blocked_clients"]
+        assert int(told["used_memory"]) > 1_000_000
+        with node.connect() as other:
+            again = dict(line.split(":", 1) for line in other.ask("INFO", "stats").splitlines() if ":" in line)
+            assert int(told["total_connections_received"]) + 1 == int(again["total_connections_received"])
+            assert "db0" not in again
