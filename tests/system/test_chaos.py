@@ -90,7 +90,7 @@ def test_votes_go_through_a_queue_that_lies(tmp_path: Path, started: list[ChaosP
     wait_for("no process is left", lambda: not left_behind(tmp_path))
 
 
-@pytest.mark.timeout(2 * ENDED_S + 20)
+@pytest.mark.timeout(3 * ENDED_S + 20)
 def test_nodes_change_to_another_version_and_back(tmp_path: Path, started: list[ChaosProcess]) -> None:
     """The other one is this source under another version, and writes down each start of a node."""
     other, starts, python = tmp_path / "other", tmp_path / "starts", tmp_path / "python"
@@ -106,7 +106,7 @@ def test_nodes_change_to_another_version_and_back(tmp_path: Path, started: list[
     wait_for(
         "each kind has ended",
         lambda: all(e in process.output() for e in ended),
-        deadline_s=ENDED_S,
+        deadline_s=2 * ENDED_S,
         seen=process.output,
     )
     process.signal(signal.SIGINT)
