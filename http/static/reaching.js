@@ -1,6 +1,8 @@
 // Asks other members. The page's own policy lets it ask no node but its own. A frame of the same site has one that names
 // the members as they were when it was loaded; when others are told, a new frame takes its place.
 
+const LINGER_MS = 60_000; // longer than any request has: in a frame that is gone, none would ever end
+
 let frame = null; // {element, origins}
 let next = null; // while it is loaded
 let loads = 0;
@@ -26,6 +28,8 @@ export function reach(urls) {
 function take(loaded) {
   next = null;
   const isOurs = loaded.element.contentDocument?.documentElement.id === "others";
-  (isOurs ? frame : loaded)?.element.remove();
-  if (isOurs) frame = loaded;
+  if (!isOurs) return loaded.element.remove();
+  const left = frame;
+  if (left) setTimeout(() => left.element.remove(), LINGER_MS);
+  frame = loaded;
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import APIResponse, Route, expect
 
+from quorate.processes.node import NodeProcess
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, option
 from tests.support.cluster import Cluster
@@ -255,11 +256,7 @@ def test_the_page_goes_on_at_a_member_that_joined_while_it_was_open(alone: Clust
     page = pages.open(first.url, expected=NODES_DIE)
     expect(counts(page, mood)).to_have_text(["0", "0"])
     for name in ("n2", "n3"):
-        joining = newcomer_of(alone, name)
-        alone.nodes.append(joining)
-        joining.start()
-        with alone.client(timeout_s=30) as client:
-            client.change_members("add", name, joining.settings["raft.listen"])
+        join(alone, name)
     members = [{"id": name, "voter": True} for name in ("n1", "n2", "n3")]
 
     def seen() -> list[dict[str, Any]]:
@@ -278,6 +275,35 @@ def test_the_page_goes_on_at_a_member_that_joined_while_it_was_open(alone: Clust
     first.start()
     expect(page.locator("#moved")).to_be_hidden()
     expect(page.locator("#served")).to_contain_text("answered by n1")
+
+
+def join(cluster: Cluster, name: str) -> NodeProcess:
+    joining = newcomer_of(cluster, name)
+    cluster.nodes.append(joining)
+    joining.start()
+    with cluster.client(timeout_s=30) as client:
+        client.change_members("add", name, joining.settings["raft.listen"])
+    return joining
+
+
+def test_a_member_that_is_asked_while_another_joins_has_its_answer_heard(alone: Cluster, pages: Pages) -> None:
+    """It is asked through a frame, in whose place the joining puts another one."""
+    page = pages.open(alone.nodes[0].url, expected=NODES_DIE)
+    held: list[Route] = []
+    second = join(alone, "n2")
+    page.route(f"{second.url}/status", lambda route: route.continue_() if held else held.append(route))
+    page.get_by_text("The cluster in detail").click()
+
+    def is_held() -> bool:
+        page.wait_for_timeout(20)  # the driver tells of requests meanwhile
+        return bool(held)
+
+    wait_for("n2 is asked", is_held)
+    with page.expect_response("**/static/others.html?*"):
+        join(alone, "n3")
+    page.frames[-1].wait_for_load_state()
+    held[0].continue_()
+    expect(page.locator("#health")).to_have_text("all is well · 3 nodes answer")
 
 
 def test_the_page_shows_a_new_cluster_at_the_old_address(alone: Cluster, pages: Pages) -> None:
