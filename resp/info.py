@@ -24,8 +24,8 @@ def line_of(session: Session) -> str:
     return f"id={session.number} addr={session.address or '?'} name={session.name} db=0 resp={session.protocol}"
 
 
-def sections(session: Session, asked: list[str], polls: Callable[[], int]) -> str:
-    """INFO. What is not known here is left out, and not told as 0. `polls`: how many the caller may see."""
+def sections(session: Session, asked: list[str], polls: Callable[[], int | None]) -> str:
+    """INFO. What is not known here is left out, and not told as 0. `polls`: how many the caller may see, if any."""
     door = session.door
     all_of_them = not asked or any(word in ("all", "default", "everything") for word in asked)
     told: dict[str, dict[str, object]] = {
@@ -49,8 +49,8 @@ def sections(session: Session, asked: list[str], polls: Callable[[], int]) -> st
         },
         "cluster": {"cluster_enabled": int(session.in_cluster)},
     }
-    if all_of_them or "keyspace" in asked:
-        told["keyspace"] = {"db0": f"keys={polls()},expires=0,avg_ttl=0"}
+    if (all_of_them or "keyspace" in asked) and (seen := polls()) is not None:
+        told["keyspace"] = {"db0": f"keys={seen},expires=0,avg_ttl=0"}
     blocks = [
         "\r\n".join([f"# {name.capitalize()}", *(f"{key}:{value}" for key, value in told[name].items()), ""])
         for name in SECTIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from quorate.errors import Invalid
+from quorate.errors import Invalid, QuorateError
 from quorate.resp import info
 from quorate.resp.encoding import PONG, Failure, Raw, Simple, Value, Verbatim
 from quorate.resp.keys import text_of
@@ -199,8 +199,16 @@ async def cluster(session: Session, caller: Caller, command: Command) -> Value:
 
 def info_(session: Session, caller: Caller, command: Command) -> Value:
     asked = [text_of(word, "the section").lower() for word in command[1:]]
-    state = session.door.replica.state
-    return Verbatim(info.sections(session, asked, lambda: sum(caller.may_see(id) for id, _ in state.poll_keys())))
+    return Verbatim(info.sections(session, asked, lambda: _polls_seen(session)))
+
+
+def _polls_seen(session: Session) -> int | None:
+    """None: who asks may read no poll."""
+    try:
+        caller = session.admit("read")
+    except QuorateError:
+        return None
+    return sum(caller.may_see(poll_id) for poll_id, _ in session.door.replica.state.poll_keys())
 
 
 def _name(name: bytes) -> str:

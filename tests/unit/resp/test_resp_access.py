@@ -135,3 +135,11 @@ def test_a_node_without_tokens_says_that_it_has_none() -> None:
         assert "no tokens" in client.ask("AUTH", "any").text
         assert "no tokens" in client.ask("HELLO", 3, "AUTH", "a", "any").text
         assert "PONG" == client.ask("PING")
+
+
+def test_info_tells_how_many_polls_there_are_to_who_may_see_them(node: RespNode) -> None:
+    with node.connect() as client:
+        assert "keyspace" not in client.ask("INFO").lower()
+        for token, told in (("bound", "keys=1,"), ("read", "keys=2,")):
+            client.ask("AUTH", token)
+            assert told in client.ask("INFO", "keyspace")
