@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -118,7 +119,8 @@ def test_long_replies_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
         for client in clients:
             assert 10_000 == len(client.reply())
             client.sock.close()
-        assert 10 == len(written) == len(set(written))
+        # The end of one turn of the loop, and what comes before `turn` in the next, have one number.
+        assert 10 == len(written) and max(Counter(written).values()) <= 2
 
 
 @on_loop
