@@ -24,6 +24,7 @@ BULK_BYTES = 16 * 1024  # a batch of more is bulk
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
 GIVES_WAY_S = 0.1  # so long after a very light batch left
 GATHER_S = 0.003  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
+CLOCK_S = 1e-6  # a loop's timer may fire earlier by less than this
 REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
@@ -110,7 +111,8 @@ class Departures:
         """How many seconds light batches, if there are no others, have to wait until they may leave; 0 if they may."""
         if not self._light_under_way or self._bulk or self._bulk_under_way:
             return 0.0
-        return max(0.0, next(reversed(self._light_under_way.values())) + GATHER_S - self._now_s())
+        left_s = next(reversed(self._light_under_way.values())) + GATHER_S - self._now_s()
+        return left_s if left_s >= CLOCK_S else 0.0
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
 

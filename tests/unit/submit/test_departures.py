@@ -69,6 +69,17 @@ async def test_without_light_batches_bulk_leaves_as_it_comes() -> None:
 
 
 @in_virtual_time
+async def test_a_timer_that_fires_a_moment_early_ends_the_gathering() -> None:
+    """As loops' timers may, by the resolution of the clock. The next timer came at the same moment, in virtual time for
+    ever."""
+    waiting = Waiting()
+    waiting.light("a")
+    waiting.take()
+    waiting.now_s += GATHER_S - 1e-9
+    assert 0.0 == waiting.departures.gather_s()
+
+
+@in_virtual_time
 async def test_light_batches_gather_until_those_before_have_ended_or_take_long() -> None:
     waiting = Waiting()
     waiting.light("a")
