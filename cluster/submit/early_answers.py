@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from quorate.cluster.entry import Choice
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.foresight import is_unknown
@@ -30,8 +28,7 @@ DRAWN, IDLE_OF_DRAWN = 64, 8  # so many of the votes drawn must change nothing
 AT_ONCE = 250  # votes that are decided in one turn of the loop: half a millisecond
 CATCH_UP_S = 1.0
 
-T = TypeVar("T")
-Decide = Callable[[StateMachine, Sequence[T]], bytes]  # an `Outcome` for each
+Decide = Callable[[StateMachine, Sequence[int]], bytes]  # an `Outcome` for each of the votes at these places
 CatchUp = Callable[[float], Awaitable[None]]  # for so many seconds at the most; raises a QuorateError or TimeoutError
 APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
@@ -55,10 +52,10 @@ class EarlyAnswers:
     async def of_votes(self, votes: Sequence[Vote], hash_key: bytes, knew: int, wait_s: float) -> Answered | None:
         """None if all of them go into the log."""
 
-        def decide(state: StateMachine, some: Sequence[Vote]) -> bytes:
-            return state.foresight.of_votes(some, hash_key, knew)
+        def decide(state: StateMachine, places: Sequence[int]) -> bytes:
+            return state.foresight.of_votes([votes[place] for place in places], hash_key, knew)
 
-        outcomes = await self._of_each(votes, [vote.id for vote in votes], decide, wait_s)
+        outcomes = await self._of_each(len(votes), lambda: [vote.id for vote in votes], decide, wait_s)
         if outcomes is None:
             return None
         for place in places_of(outcomes, CONFLICT):
@@ -68,24 +65,23 @@ class EarlyAnswers:
     async def of_columns(self, votes: VoteColumns, knew: int, wait_s: float) -> bytearray | None:
         """An outcome for each vote, APPLIED for those that go into the log. None if all of them do."""
 
-        def decide(state: StateMachine, some: Sequence[tuple[Choice, bytes | None]]) -> bytes:
-            return state.foresight.of_hashed(some, knew)
+        def decide(state: StateMachine, places: Sequence[int]) -> bytes:
+            return state.foresight.of_hashed([(choice_of(votes.keys[at]), votes.ids[at]) for at in places], knew)
 
-        rows = [*zip(map(choice_of, votes.keys), votes.ids, strict=True)]
-        return await self._of_each(rows, votes.ids, decide, wait_s)
+        return await self._of_each(len(votes), lambda: votes.ids, decide, wait_s)
 
     async def _of_each(
-        self, votes: Sequence[T], ids: Sequence[object], decide: Decide[T], wait_s: float
+        self, count: int, ids: Callable[[], Sequence[object]], decide: Decide, wait_s: float
     ) -> bytearray | None:
-        if len(votes) < MANY or not self._look_idle(votes, decide) or not await self._is_current(wait_s):
+        if count < MANY or not self._look_idle(count, decide) or not await self._is_current(wait_s):
             return None
         outcomes = bytearray()
-        for some in _pieces(votes):
-            outcomes += decide(self._replica.state, some)
+        for start in range(0, count, AT_ONCE):
+            outcomes += decide(self._replica.state, range(start, min(start + AT_ONCE, count)))
             await asyncio.sleep(0)
         _keep_a_witness(outcomes)
-        _keep_order(ids, outcomes)
-        return None if outcomes.count(APPLIED) == len(votes) else outcomes
+        _keep_order(ids(), outcomes)
+        return None if outcomes.count(APPLIED) == count else outcomes
 
     async def of_whole(
         self, votes: Sequence[Vote], is_new: Callable[[StateMachine], bool], knew: int, wait_s: float
@@ -93,22 +89,22 @@ class EarlyAnswers:
         """The distinct choices of a request that counts as a whole, and their outcomes, if it is refused because of
         them. None if it goes into the log. `is_new` says that it was not counted before, and may be next."""
 
-        def decide(state: StateMachine, some: Sequence[Vote]) -> bytes:
-            return state.foresight.of_whole(some, knew)
+        def decide(state: StateMachine, places: Sequence[int]) -> bytes:
+            return state.foresight.of_whole([votes[place] for place in places], knew)
 
-        if len(votes) < MANY or not self._look_idle(votes, decide):
+        if len(votes) < MANY or not self._look_idle(len(votes), decide):
             return None
         choices = list({key_of(vote): vote for vote in votes}.values())
         if len(choices) < MANY or not await self._is_current(wait_s):
             return None
         state = self._replica.state
-        outcomes = decide(state, choices) if is_new(state) else b""
+        outcomes = state.foresight.of_whole(choices, knew) if is_new(state) else b""
         return (choices, outcomes) if any(outcomes) else None
 
-    def _look_idle(self, votes: Sequence[T], decide: Decide[T]) -> bool:
+    def _look_idle(self, count: int, decide: Decide) -> bool:
         if self._catch_up is None or self._replica.leader_via is not None:  # then nothing new is applied here
             return False
-        drawn = decide(self._replica.state, random.sample(votes, DRAWN))
+        drawn = decide(self._replica.state, random.sample(range(count), DRAWN))
         return DRAWN - drawn.count(APPLIED) >= IDLE_OF_DRAWN
 
     async def _is_current(self, wait_s: float) -> bool:
@@ -119,10 +115,6 @@ class EarlyAnswers:
         except (QuorateError, TimeoutError):
             return False
         return True
-
-
-def _pieces(votes: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (votes[start : start + AT_ONCE] for start in range(0, len(votes), AT_ONCE))
 
 
 def places_of(outcomes: bytearray, of: int) -> list[int]:
