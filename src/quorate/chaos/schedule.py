@@ -14,6 +14,9 @@ from dataclasses import dataclass
 PAUSE_S = (0.2, 1.2)  # between two steps
 LASTS_S = (0.5, 2.5)
 FIRST_PASS_S = (0.4, 1.2)  # how long the faults of the first pass last
+# At the least, where it takes time to see what a fault brings about: two looks at a node, a second apart, with a vote
+# between them, once the node has found its way over another follower.
+LEAST_S = {"partition-leader-link": 4.0}
 BESIDE = 1 / 3  # the share of steps with a second fault
 HEAL_EVERY = 12  # steps
 
@@ -53,7 +56,7 @@ def steps(seed: int, names: Sequence[str], stretch: float = 1.0) -> Iterator[Ste
         is_first = number < len(first_pass)
         name = first_pass[number] if is_first else rng.choice(names)
         number += 1
-        lasts_s = stretch * rng.uniform(*(FIRST_PASS_S if is_first else LASTS_S))
+        lasts_s = stretch * max(rng.uniform(*(FIRST_PASS_S if is_first else LASTS_S)), LEAST_S.get(name, 0.0))
         yield Step(
             number=number,
             pause_s=rng.uniform(*PAUSE_S),
