@@ -15,6 +15,7 @@ from tests.system.old_version import client_of
 from tests.system.test_wrong_key import KEY, lines, wait_until_told
 
 CONNECTED = "[+] peers 2 of 2 connected"
+EXPIRED_TOLD = "it says that the certificate of this node has expired"
 
 
 def certificate(authority: Authority, name: str, folder: Path, **issue: Any) -> dict[str, str]:
@@ -58,8 +59,7 @@ def test_from_a_key_to_certificates_without_a_stop(tmp_path: Path) -> None:
             status, _, _ = three.ask("GET", "/readyz")
             assert 503 == status
             if words == "its certificate has expired":
-                told = "it says that the certificate of this node has expired"
-                cluster.wait_for("it is told itself", lambda: any(lines(three, told)))  # noqa: B023
+                cluster.wait_for("it is told itself", lambda: any(lines(three, EXPIRED_TOLD)))
         assert "[+] link certificate good until " in cluster.nodes[0].ask("GET", "/readyz?verbose")[1].decode()
         three.stop()
         three.settings.update(certificate(authority, "n3", folder))

@@ -43,13 +43,7 @@ from quorate.processes.waiting import NeverHappened
 VICTIM = (sys.executable, "-P", "-m", "quorate.chaos.victim")
 SIZES = (3, 5, 7)
 SNAPSHOT_BYTES, KEEP_BYTES, SEGMENT_BYTES = 2 * 1024 * 1024, 512 * 1024, 1024 * 1024  # so that all of it happens often
-OWN = (
-    "node.id",
-    "node.data",
-    "http.listen",
-    "raft.listen",
-    "resp.listen",
-)  # settings of which each node has another value
+OWN = ("node.id", "node.data", "http.listen", "raft.listen", "resp.listen")  # each node has another value
 HEAL_S = 90.0
 TURN_S = 10.0  # of that, before the members are corrected again
 LAG_MAX = 2_000  # entries that a node may lag behind under load, and still count as caught up

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import pytest
 
 from quorate.processes.cluster import NodeCluster
+from quorate.processes.node import NodeProcess
 
 MEMBERS = [{"reachable": True, "log_index": 7, "lag": 0}, {"reachable": True, "log_index": 7, "lag": 0}]
 WHOLE = {"nodes": MEMBERS, "leader": "n1"}
@@ -33,14 +34,18 @@ class AnsweringNode:
         return ""
 
 
+def cluster_of(*nodes: AnsweringNode) -> NodeCluster:
+    return NodeCluster(cast(Sequence[NodeProcess], nodes))
+
+
 @pytest.mark.parametrize("before", [None, LEADERLESS, OTHER_LEADER, CUT, BEHIND])
 def test_a_cluster_is_waited_for_until_no_node_says_what_a_fault_left(before: dict[str, Any] | None) -> None:
     first, second = AnsweringNode(WHOLE, WHOLE), AnsweringNode(before, WHOLE)
-    NodeCluster([first, second]).wait_whole()  # type: ignore[list-item]
+    cluster_of(first, second).wait_whole()
     assert 2 == second.asked
 
 
 def test_a_lag_that_is_allowed_is_not_waited_for() -> None:
     node = AnsweringNode(BEHIND)
-    NodeCluster([node, AnsweringNode(WHOLE)]).wait_whole(lag_max=3)  # type: ignore[list-item]
+    cluster_of(node, AnsweringNode(WHOLE)).wait_whole(lag_max=3)
     assert 1 == node.asked

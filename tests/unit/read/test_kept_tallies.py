@@ -27,6 +27,10 @@ POLLS = ("few", "others", "big")
 STEPS = 300
 
 
+def names_of(results: Mapping[str, int]) -> Iterator[bytes]:
+    return (name.encode() for name in results)
+
+
 async def node() -> tuple[LocalReplica, Reads, Submitter]:
     """It leads itself. Two polls have the option "shared"."""
     replica = LocalReplica("n1")
@@ -115,10 +119,7 @@ async def test_one_reader_that_leaves_leaves_the_form_to_the_others(monkeypatch:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
     shared, turns = SharedResults(dict.fromkeys("abc", 0)), Turns()
 
-    def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
-        return (name.encode() for name in results)
-
-    one, other = [asyncio.ensure_future(shared.form(pieces, turns)) for _ in range(2)]
+    one, other = [asyncio.ensure_future(shared.form(names_of, turns)) for _ in range(2)]
     await asyncio.sleep(0)
     one.cancel()
     assert b"abc" == await other
@@ -130,11 +131,8 @@ async def test_forms_of_many_options_take_turns_with_all_big_work(monkeypatch: p
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
     shared, turns = SharedResults(dict.fromkeys("abc", 0)), Turns()
 
-    def pieces(results: Mapping[str, int]) -> Iterator[bytes]:
-        return (name.encode() for name in results)
-
     async with turns:
-        form = asyncio.ensure_future(shared.form(pieces, turns))
+        form = asyncio.ensure_future(shared.form(names_of, turns))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not form.done()

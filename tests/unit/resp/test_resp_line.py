@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -163,9 +164,9 @@ async def test_those_with_much_to_do_go_between_those_with_little() -> None:
     line, begun = WaitingLine(100, version=lambda: 0), list[str]()
     line.charge(WORK_S)
     for number in range(3):
-        line.join(lambda number=number: begun.append(f"much {number}"), has_much=True)  # type: ignore[misc]
+        line.join(partial(begun.append, f"much {number}"), has_much=True)
     for number in range(6):
-        line.join(lambda number=number: begun.append(f"few {number}"))  # type: ignore[misc]
+        line.join(partial(begun.append, f"few {number}"))
     while len(begun) < 9:
         await asyncio.sleep(0)
     expected = ["few 0", "much 0", "few 1", "much 1", "few 2", "much 2", "few 3", "few 4", "few 5"]

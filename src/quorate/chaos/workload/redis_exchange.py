@@ -65,7 +65,8 @@ class RedisConnection:
                     raise ValueError(told.text)
 
     async def _exchange(self, commands: bytes, replies: int) -> list[Any]:
-        assert self._reader is not None and self._writer is not None  # noqa: PT018
+        assert self._reader is not None
+        assert self._writer is not None
         self._writer.write(commands)
         told: list[Any] = []
         while len(told) < replies:
