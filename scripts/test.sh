@@ -11,8 +11,9 @@
 # skipped by name.
 # Most tests wait: for clocks, for nodes, for servers. So the suites run side by side, in five lanes (`lanes` below), the
 # two long ones in parts. One lane is shown while it runs; the output of the others comes after it.
-# The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
-# counts the tests of all suites: `N passed, N failed, N skipped`.
+# The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The output
+# ends with the tests that failed and their errors; its last line counts the tests of all suites:
+# `N passed, N failed, N skipped`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

@@ -1,4 +1,4 @@
-"""The last line of scripts/test.sh agrees with what pytest reported."""
+"""The end of scripts/test.sh agrees with what pytest reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.totals import total
+from tests.support.totals import failures, total
 
 SUITE = """
 import pytest
@@ -61,3 +61,15 @@ def test_a_step_that_failed_without_a_report_counts_as_one(tmp_path: Path) -> No
 
 def test_nothing_that_ran_is_nothing_passed(tmp_path: Path) -> None:
     assert "0 passed, 0 failed, 0 skipped" == total(tmp_path, [])
+
+
+def test_each_failure_is_named_with_its_error(tmp_path: Path) -> None:
+    report(tmp_path, "unit", SUITE)
+    said = list(failures(tmp_path))
+    named = [line for line in said if line.startswith("FAILED")]
+    assert named == [
+        f"FAILED unit: test_unit::{test}"
+        for test in ("test_fails", "test_fails_twice", "test_fails_twice", "test_fails_at_its_end", "test_never_ran")
+    ]
+    assert "  assert False" in said
+    assert any("RuntimeError: in the set-up" in line for line in said)

@@ -1,4 +1,7 @@
-"""The last line of scripts/test.sh: `N passed, N failed, N skipped`, summed over the suites' reports.
+"""The end of scripts/test.sh: each test that failed, with the end of what it said, then one line for all suites.
+
+That line is `N passed, N failed, N skipped`. The tests come right before it, because often only the end of a
+long log is shown.
 
 Called as `python -m tests.support.totals FOLDER STEP...`. The folder has a JUnit file for each suite, and the steps are
 the ones that failed. A failed step without a failed test in its report (a check, or a pytest that could not write its
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +22,8 @@ ENDINGS = (
     "failed",
 )  # the last of them counts, because a test that passed may still fail in its clean-up
 ENDING_OF_MARK = {"failure": "failed", "error": "failed", "skipped": "skipped"}
+LINES_SHOWN = 8  # of an error, and of its traceback
+COLUMNS_SHOWN = 300
 
 
 def total(folder: Path, failed_steps: Iterable[str]) -> str:
@@ -33,6 +38,20 @@ def total(folder: Path, failed_steps: Iterable[str]) -> str:
     return ", ".join(f"{found[ending]} {ending}" for ending in ("passed", "failed", "skipped"))
 
 
+def failures(folder: Path) -> Iterator[str]:
+    """The tests that failed: where each is, its error, and the last lines of its traceback."""
+    for report in sorted(folder.glob("*.xml")):
+        for case in ElementTree.parse(report).iter("testcase"):
+            for mark in case:
+                if ENDING_OF_MARK.get(mark.tag) == "failed":
+                    yield f"FAILED {report.stem}: {case.get('classname')}::{case.get('name')}"
+                    said = [
+                        *(mark.get("message") or "").splitlines()[:LINES_SHOWN],
+                        *(mark.text or "").splitlines()[-LINES_SHOWN:],
+                    ]
+                    yield from (f"  {line[:COLUMNS_SHOWN]}" for line in said)
+
+
 def endings(report: Path) -> dict[tuple[str | None, str | None], str]:
     """Each test, and how it ended."""
     worst: dict[tuple[str | None, str | None], str] = {}
@@ -44,4 +63,6 @@ def endings(report: Path) -> dict[tuple[str | None, str | None], str]:
 
 
 if __name__ == "__main__":
+    for line in failures(Path(sys.argv[1])):
+        print(line)
     print(total(Path(sys.argv[1]), sys.argv[2:]))
