@@ -172,7 +172,7 @@ class RespConnection(asyncio.Protocol):
     def _cast_alike(self, data: bytes) -> bool:
         """Cast votes that are alike to the last ones, if nothing else has come: as most clients send them."""
         form, runner = self.session.form, self._runner
-        if form is None or runner.is_special or not data.startswith(form.head):
+        if form is None or runner.is_special or runner.is_in_vain or not data.startswith(form.head):
             return False
         votes, end = form.take(data, 0, VOTES_AT_ONCE)
         if end < len(data):

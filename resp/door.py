@@ -39,8 +39,8 @@ class RespCounts:
     refused_connections: int = 0
 
     def note(self, outcomes: bytes) -> None:
-        for code in outcomes:
-            self.votes[Outcome(code).reason] += 1
+        for code in {*outcomes}:
+            self.votes[Outcome(code).reason] += outcomes.count(code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,15 @@ from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.table import Spec
+from quorate.vote import Outcome
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
 # What some work takes, about, that is not seen where it is charged.
 WAITING_S = 50e-6  # a command that waits for its answer
 WORD_S = 2e-6  # each of its words
 BYTE_S = 0.5e-9  # each of a long reply, to be written
-REFUSED_S = 5e-6  # a vote that is refused at once
+REFUSED_S = 10e-6  # a vote that is refused: twice what it takes, because it brings nothing
+REFUSED = [outcome for outcome in Outcome if outcome > Outcome.DUPLICATE]
 VOTE = XADD.encode()
 XADD_SPEC = BY_BYTES[VOTE]
 SUBSCRIBED = (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING", b"QUIT", b"RESET")
@@ -54,6 +56,7 @@ class Runner:
         self.reply_bytes = 0  # of these, but for votes and other short ones
         self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
         self._gathered: GatheredVotes  # that are cast now
+        self.is_in_vain = False  # most of the votes that were cast last were refused
         self._in_exec = 0  # commands of a transaction that are still to be run
 
     @property
@@ -64,7 +67,7 @@ class Runner:
     @property
     def has_votes(self) -> bool:
         """Whether votes are next, which need not stand in line."""
-        if not self.commands or self.session.queued is not None:
+        if not self.commands or self.session.queued is not None or self.is_in_vain:
             return False
         command = self.commands[0]
         return type(command) is AlikeVotes or command[0].upper() == VOTE
@@ -216,7 +219,7 @@ class Runner:
             take_votes(caller, count)
         except QuorateError as error:
             self.replies.append(self._failure(error) * count)
-            self.door.line.charge(REFUSED_S * count)
+            self._note_refused(count, count)
             return
         if gathered.last is not None:
             session.learn(*gathered.last, hash_key)
@@ -225,7 +228,7 @@ class Runner:
             self.working = door.castings.cast(self, gathered.votes, caller.share)
         else:
             self.replies.append(gathered.refused(b""))
-            self.door.line.charge(REFUSED_S * count)
+            self._note_refused(count, count)
 
     def _next_votes(self) -> tuple[list[Command | AlikeVotes], int]:
         """Those that are cast together, and how many they are."""
@@ -242,7 +245,7 @@ class Runner:
         return items, count
 
     def all_counted(self, version: int) -> None:
-        self.working = None
+        self.working, self.is_in_vain = None, False
         self.door.counts.votes["applied"] += len(self._gathered.votes)
         self.replies.append(self._gathered.all_counted(version))
         self._go_on()
@@ -250,8 +253,13 @@ class Runner:
     def decided(self, version: int, outcomes: bytes) -> None:
         self.working = None
         self.door.counts.note(outcomes)
+        self._note_refused(sum(map(outcomes.count, REFUSED)), len(outcomes))
         self.replies.append(self._gathered.decided(version, outcomes))
         self._go_on()
+
+    def _note_refused(self, refused: int, count: int) -> None:
+        self.is_in_vain = 2 * refused > count
+        self.door.line.charge(REFUSED_S * refused)
 
     def not_counted(self, error: BaseException) -> None:
         """None of the votes was counted, or it is not known."""

@@ -141,6 +141,11 @@ def all_counted(version: int, votes: int) -> bytes:
 def as_decided(version: int, place: int, code: int) -> bytes:
     if code <= Outcome.DUPLICATE:
         return as_counted(version, place)
+    return _refusal(code)
+
+
+@lru_cache
+def _refusal(code: int) -> bytes:
     reason, detail = TOLD[code]
     return failure(CODES.get(reason, "ERR"), detail)
 

@@ -75,6 +75,42 @@ def test_votes_that_are_refused_are_charged() -> None:
         assert not node.door.line.has_time
 
 
+@pytest.mark.parametrize("count", [1, 300])
+def test_votes_of_a_client_whose_last_ones_were_refused_stand_in_line(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty clients that sent 500 votes for no option again and again had the loop before all others."""
+    monkeypatch.setattr(waiting_line, "STEP_MAX_S", 3 * MUCH_S)
+    charged, charge = list[float](), WaitingLine.charge
+
+    def noted(line: WaitingLine, worked_s: float) -> None:
+        charged.append(worked_s)
+        charge(line, worked_s)
+
+    monkeypatch.setattr(WaitingLine, "charge", noted)
+    with running() as node, node.connect() as client, node.connect() as voter:
+        node.create()
+        client.send(xadd("first"))
+        assert isinstance(client.reply(), str)
+        for begin in (0, count):
+            client.send(b"".join(xadd(begin + number, "angry") for number in range(count)))
+            if begin:
+                wait_for("the client is in the line", lambda: any(each._again for each in node.connections()))
+                voter.send(xadd("other"))
+                assert isinstance(voter.reply(), str)
+                node.http.call(_end_of_rest, node.door.line)
+            assert {"NOOPTION"} == {reply.code for reply in client.replies(count)}
+            node.http.call(node.door.line.charge, MUCH_S)
+        node.http.call(_end_of_rest, node.door.line)
+        assert sum(charged) - 2 * MUCH_S >= 2 * count * runner.REFUSED_S
+        client.send(xadd("good"))
+        assert isinstance(client.reply(), str)
+        node.http.call(node.door.line.charge, MUCH_S)
+        client.send(xadd("good again"))
+        assert isinstance(client.reply(), str), "its last vote counted"
+        node.http.call(_forgive, node.door.line)
+
+
 def test_all_connections_together_have_their_time_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty clients that sent 20,000 PINGs each had 200 run for each of them in every turn: eight milliseconds."""
     ticks = iter(range(10_000_000))
