@@ -316,6 +316,9 @@ class StateMachine:
         poll = self._tally.polls.get(id)
         return None if poll is None else self._tally.results_of(poll, options)
 
+    def lists_any(self, id: str, options: Iterable[str]) -> bool:
+        return id in self._tally.polls and not self._tally.polls[id].place.keys().isdisjoint(options)
+
     def initial_results(self, id: str) -> dict[str, int] | None:
         """The results that a poll was imported with. None if there is no such poll, or if it was not imported."""
         poll = self._tally.polls.get(id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from quorate.cluster.read.kept_tallies import Pieces, SharedResults
 from quorate.cluster.read.reads import Results
+from quorate.cluster.read.shared_results import ResultsForm, SharedResults
 from quorate.doors.bounds import check_poll
 from quorate.errors import Deleted, Invalid, UnknownPoll
 from quorate.resp.encoding import Raw, Simple, Value, bulk
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 async def hgetall(session: Session, caller: Caller, command: Command) -> Value:
-    return await _hash(session, caller, command, _pairs_3 if session.protocol == 3 else _pairs_2)
+    return await _hash(session, caller, command, PAIRS_3 if session.protocol == 3 else PAIRS_2)
 
 
 async def hget(session: Session, caller: Caller, command: Command) -> Value:
@@ -53,11 +53,11 @@ async def hlen(session: Session, caller: Caller, command: Command) -> Value:
 
 
 async def hkeys(session: Session, caller: Caller, command: Command) -> Value:
-    return await _hash(session, caller, command, _names)
+    return await _hash(session, caller, command, NAMES)
 
 
 async def hvals(session: Session, caller: Caller, command: Command) -> Value:
-    return await _hash(session, caller, command, _votes)
+    return await _hash(session, caller, command, VOTES)
 
 
 async def xlen(session: Session, caller: Caller, command: Command) -> Value:
@@ -124,40 +124,39 @@ async def scan(session: Session, caller: Caller, command: Command) -> Value:
     return [str(after), await _keys_of(some if of_type.lower() == b"hash" else [], pattern)]
 
 
-async def _hash(session: Session, caller: Caller, command: Command, pieces: Pieces) -> Value:
+async def _hash(session: Session, caller: Caller, command: Command, form: ResultsForm) -> Value:
     """All options of a poll, in one of the forms below; none where there is no such poll.
 
     All readers of a tally that this node has read itself share its bytes.
     """
     results = await _results(session, caller, command[1])
-    found: Mapping[str, int] = {} if results is None else results.results
-    shared = found if isinstance(found, SharedResults) else SharedResults(found)
-    return Raw(await shared.form(pieces, session.door.turns))
+    shared = SharedResults.of({} if results is None else results.results)
+    return Raw(await shared.form(form, session.door.turns))
 
 
-def _pairs_2(results: Mapping[str, int]) -> Iterator[bytes]:
-    yield b"*%d\r\n" % (2 * len(results))
-    yield from _pairs(results)
+def _array(of_each: int) -> Callable[[int], bytes]:
+    return lambda count: b"*%d\r\n" % (of_each * count)
 
 
-def _pairs_3(results: Mapping[str, int]) -> Iterator[bytes]:
-    yield b"%%%d\r\n" % len(results)
-    yield from _pairs(results)
+def _map(count: int) -> bytes:
+    return b"%%%d\r\n" % count
 
 
-def _pairs(results: Mapping[str, int]) -> Iterator[bytes]:
+def _pairs(names: Sequence[str], votes: Sequence[int]) -> bytes:
     """Redis gives numbers as texts."""
-    return (_bulk(name) + _bulk(str(votes)) for name, votes in results.items())
+    return b"".join([_bulk(name) + _bulk(str(count)) for name, count in zip(names, votes, strict=True)])
 
 
-def _names(results: Mapping[str, int]) -> Iterator[bytes]:
-    yield b"*%d\r\n" % len(results)
-    yield from map(_bulk, results)
+def _names(names: Sequence[str], votes: Sequence[int]) -> bytes:
+    return b"".join(map(_bulk, names))
 
 
-def _votes(results: Mapping[str, int]) -> Iterator[bytes]:
-    yield b"*%d\r\n" % len(results)
-    yield from (_bulk(str(votes)) for votes in results.values())
+def _votes(names: Sequence[str], votes: Sequence[int]) -> bytes:
+    return b"".join(map(_bulk, map(str, votes)))
+
+
+PAIRS_2, PAIRS_3 = ResultsForm(_array(2), _pairs), ResultsForm(_map, _pairs)
+NAMES, VOTES = ResultsForm(_array(1), _names), ResultsForm(_array(1), _votes)
 
 
 def _bulk(text: str) -> bytes:

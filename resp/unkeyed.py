@@ -32,10 +32,12 @@ async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
     if outcomes[0] != Outcome.APPLIED:
         return Raw(as_decided(version, 0, outcomes[0]))
     try:
-        results = await door.reads.results(vote.poll, level="none", min_version=version)
-        return results.results[vote.option]
-    except (QuorateError, KeyError):  # an error would read as if it was not counted
-        raise OutcomeUnknown(COUNTED) from None
+        (votes,) = await door.reads.votes_of(vote.poll, [vote.option], level="none", min_version=version)
+    except QuorateError:
+        votes = None
+    if votes is None:  # an error would read as if it was not counted
+        raise OutcomeUnknown(COUNTED)
+    return votes
 
 
 async def _cast(door: Door, vote: Vote, share: int) -> DecidedColumns:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
-from quorate.cluster.read.kept_tallies import KeptTallies, SharedResults
+from quorate.cluster.read.kept_tallies import KeptTallies
+from quorate.cluster.read.shared_results import SharedResults
 from quorate.cluster.replica import Replica
 from quorate.errors import Overloaded
 from quorate.turns import Turns
@@ -80,5 +81,6 @@ class BigTallies:
             self._wanted.pop(poll_id, None)
             poll, version, age_ms, copied_s = find(), self._replica.state.version, self._age_ms(), self._clock()
             kept = self._kept.begin(poll)
-            results = SharedResults(await chunks.results_of(self._replica.state, poll, self._turns.rest))
-            return BigTally(poll, self._kept.keep(kept, results), version, age_ms, copied_s)
+            before = () if kept.results is None else kept.results.parts
+            parts = await chunks.parts_of(self._replica.state, poll, before, self._turns.rest)
+            return BigTally(poll, self._kept.keep(kept, SharedResults(parts)), version, age_ms, copied_s)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -30,7 +30,8 @@ import msgspec
 from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.read.big_tallies import BigTallies
-from quorate.cluster.read.kept_tallies import KeptTallies, SharedResults
+from quorate.cluster.read.kept_tallies import KeptTallies
+from quorate.cluster.read.shared_results import SharedResults
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.read.version_waits import VersionWaits
 from quorate.cluster.replica import Replica
@@ -58,7 +59,7 @@ class Results(msgspec.Struct):
 
     id: str
     state: str
-    results: dict[str, int]
+    results: Mapping[str, int]
     total: int
     version: int
     level: str
@@ -146,9 +147,11 @@ class Reads:
         answer: Results = await self._read(_Query("results", poll_id, level, min_version, wait_s))
         return answer
 
-    async def votes_of(self, poll_id: str, options: Sequence[str], *, level: Level = "weak") -> list[int | None]:
+    async def votes_of(
+        self, poll_id: str, options: Sequence[str], *, level: Level = "weak", min_version: int = 0
+    ) -> list[int | None]:
         """The votes of these options; None for those that the poll has not. Raises the same errors as `results`."""
-        answer: Results = await self._read(_Query("results", poll_id, level, 0, 2.0, [*options]))
+        answer: Results = await self._read(_Query("results", poll_id, level, min_version, 2.0, [*options]))
         return [answer.results.get(option) for option in options]
 
     async def poll(
@@ -310,8 +313,8 @@ class Reads:
         return answer
 
     async def _split(self, tally: Results) -> _ChunkedResults:
-        results = tally.results
-        if len(results) > chunks.OPTIONS_A_CHUNK:
+        results = SharedResults.of(tally.results)
+        if len(results.parts) > 1:
             async with self._turns:
                 parts = await chunks.split(results, self._turns.rest)
         else:
@@ -334,15 +337,15 @@ class Reads:
         if query.what == "poll":
             return Versioned(poll, *self._facts(query, began_s))
         if query.options is not None:
-            some = self._replica.state.results_of(poll.id, query.options) or {}
-            return Results(poll.id, poll.state, some, sum(some.values()), *self._facts(query, began_s))
+            some = SharedResults.of(self._replica.state.results_of(poll.id, query.options) or {})
+            return Results(poll.id, poll.state, some, some.total, *self._facts(query, began_s))
         if chunks.is_big(poll):
             return await self._big_results(query, began_s)
         results = self._kept.of(poll) or self._read_small(poll)
         return Results(poll.id, poll.state, results, results.total, *self._facts(query, began_s))
 
     def _read_small(self, poll: PollView) -> SharedResults:
-        return self._kept.keep(self._kept.begin(poll), SharedResults(self._replica.state.results(poll.id) or {}))
+        return self._kept.keep(self._kept.begin(poll), SharedResults.of(self._replica.state.results(poll.id) or {}))
 
     def _facts(self, query: _Query, began_s: float) -> tuple[int, str, int]:
         """A linearizable read has all that was committed before it began, so it is as old as the read at most."""

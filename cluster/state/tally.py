@@ -54,7 +54,7 @@ class Columns:
     For 100,000 options the copy takes 0.3 ms, and making the results 20 ms.
     """
 
-    names: Sequence[str]
+    names: list[str]
     base: array[int]
     shared: array[int]  # empty: `base` is all
     totals: array[int]
@@ -63,9 +63,12 @@ class Columns:
         return len(self.names)
 
     def rows(self, start: int, end: int) -> Iterable[tuple[str, int]]:
-        names, counts = self.names[start:end], self.base[start:end]
-        shares = map(self.totals.__getitem__, self.shared[start:end])
-        return zip(names, map(add, counts, shares) if self.shared else counts, strict=True)
+        return zip(*self.piece(start, end), strict=True)
+
+    def piece(self, start: int, end: int) -> tuple[list[str], list[int]]:
+        """Some options, and their votes."""
+        counts, shares = self.base[start:end], map(self.totals.__getitem__, self.shared[start:end])
+        return self.names[start:end], [*map(add, counts, shares)] if self.shared else counts.tolist()
 
 
 class Tally:

@@ -6,7 +6,7 @@ A link that is cut here stays open and carries nothing, in either direction: nei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_relayed_reads_bring_what_the_leader_has() -> None:
         assert reached_over(net, follower, [between])
         assert 1 == cast(net, leader, "new").applied
 
-        async def read(level: Any) -> tuple[dict[str, int], int]:
+        async def read(level: Any) -> tuple[Mapping[str, int], int]:
             results = await reads[follower].results(POLL, level=level)
             listed = await reads[follower].polls(level=level)
             assert results.version == listed.version

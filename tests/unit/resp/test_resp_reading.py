@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 
 import pytest
 
 from quorate.cluster.fsm import StateMachine
+from quorate.cluster.read.shared_results import ResultsForm
 from quorate.resp import reading
 from quorate.resp.parsing import ARGUMENTS_MAX, TOO_MANY
 from tests.support.resp_client import Closed, command, xadd
@@ -34,13 +35,14 @@ def test_reads_tell_of_a_poll_what_is_there_and_of_anything_else_nothing() -> No
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_poll_is_encoded_once_a_change_and_not_once_a_reader(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
-    pairs = reading._pairs
+    form = f"PAIRS_{protocol}"
+    head, pairs, *_ = getattr(reading, form)
 
-    def noted(results: Mapping[str, int]) -> Iterator[bytes]:
-        encoded.append(sum(results.values()))
-        return pairs(results)
+    def noted(names: Sequence[str], votes: Sequence[int]) -> bytes:
+        encoded.append(sum(votes))
+        return bytes(pairs(names, votes))
 
-    monkeypatch.setattr(reading, "_pairs", noted)
+    monkeypatch.setattr(reading, form, ResultsForm(head, noted))
     with running() as node, contextlib.ExitStack() as clients:
         node.create()
         readers = [clients.enter_context(node.connect()) for _ in range(3)]
