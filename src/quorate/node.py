@@ -93,7 +93,7 @@ class Node:
         )
         logs.tell_where(lambda: self.replica.place)
         self.joining = Joining(config, self.replica, failed=self._halted)
-        self._turns = Turns()
+        self._turns = Turns(lambda: self.replica.state.version)
         self.reads = Reads(self.replica, turns=self._turns)
         self.history = History(
             self.replica, Path(config.node.data), lambda: self.reads.staleness.age_ms, turns=self._turns

@@ -2,8 +2,9 @@
 
 A tally of 100,000 options takes some 25 ms, and a client asks for it with 60 bytes. If a hundred do, a node must go on
 to count votes and to be heard as the leader. So big work of all kinds takes turns, and has a third of the time; the
-rest is for what is small. Callers take turns, too: the work of each is done in the order in which it came. Who asks for
-one big thing alone does not notice.
+rest is for what is small. While this node applies votes, big work on the loop has a tenth: all nodes may be asked at
+once, and a vote goes through three. Callers take turns, too: the work of each is done in the order in which it came.
+Who asks for one big thing alone does not notice.
 
 `Turns` is for work on the loop, which is done in pieces of about a millisecond. `ThreadTurns` is for work on threads:
 they share the interpreter with the loop, so of eight that work at once the loop would have to wait for each.
@@ -14,24 +15,40 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 
 from quorate.fair_lock import FairLock
 
 REST = 2.0  # times as long as the work
+REST_BESIDE_VOTES = 9.0
+VOTES_S = 0.1  # so long after the last vote there is still such a rest
 REST_AT_ONCE_S = 0.002  # timers of the loop are no finer; less is put off until it is so much
 REST_MAX_S = 1.0
+
+
+class VotesNow:
+    """Whether a node applies votes now. `version` is that of its state."""
+
+    def __init__(self, version: Callable[[], int]) -> None:
+        self._version = version
+        self._seen, self._seen_s = 0, float("-inf")
+
+    def come(self) -> bool:
+        if (version := self._version()) != self._seen:
+            self._seen, self._seen_s = version, time.perf_counter()
+        return time.perf_counter() - self._seen_s < VOTES_S
 
 
 class Turns:
     """Used on one loop: `async with turns:` around the work, and `await turns.rest()` between its pieces.
 
-    `async with turns.of(who):` is for work that somebody asked for.
+    `async with turns.of(who):` is for work that somebody asked for. `version` is that of the state.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: Callable[[], int] = lambda: 0) -> None:
+        self._votes = VotesNow(version)
         self._one = FairLock()
         self._began_s = self._rests_until_s = 0.0
 
@@ -71,7 +88,8 @@ class Turns:
     def _note(self) -> None:
         now_s = time.perf_counter()
         owed_s = max(0.0, self._rests_until_s - self._began_s)  # of pieces before, which were too short to rest after
-        self._rests_until_s = now_s + min(owed_s + (now_s - self._began_s) * REST, REST_MAX_S)
+        times = REST_BESIDE_VOTES if self._votes.come() else REST
+        self._rests_until_s = now_s + min(owed_s + (now_s - self._began_s) * times, REST_MAX_S)
 
     async def _rest(self) -> None:
         left_s = self._rests_until_s - time.perf_counter()

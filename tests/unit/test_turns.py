@@ -69,6 +69,33 @@ async def test_little_work_rests_only_when_it_has_become_much(monkeypatch: pytes
 
 
 @on_loop
+async def test_the_loop_rests_longer_while_votes_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tallies of 100,000 options took a third of each of three nodes, and votes waited ten times as long."""
+    version, clock_s = 1, 100.0
+    turns = Turns(lambda: version)
+
+    async def rest_s() -> float:
+        nonlocal clock_s
+        async with turns:
+            clock_s += 0.001
+        return turns._rests_until_s - clock_s
+
+    async def sleep(seconds: float) -> None:
+        nonlocal clock_s
+        clock_s += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock_s)
+    rests = [await rest_s()]
+    clock_s += 1.0
+    rests.append(await rest_s())
+    clock_s, version = clock_s + 1.0, 2
+    rests.append(await rest_s())
+    much, little = 0.001 * turns_module.REST_BESIDE_VOTES, 0.001 * turns_module.REST
+    assert pytest.approx([much, little, much]) == rests
+
+
+@on_loop
 async def test_who_asks_for_big_work_later_does_not_wait_for_the_rest_after_what_was_done_long_ago() -> None:
     turns = Turns()
     async with turns:

@@ -17,25 +17,26 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from quorate.turns import VotesNow
+
 BEGIN = 4  # in each step, of requests that take some 50 µs each
 STEP_S = 0.001
 WORK_S = 0.001  # in a step, of what is charged
 REST = 2.0  # times as long as the work
 STEP_MAX_S = 1.0  # work and rest: a machine that stood still for minutes must not rest for minutes
-VOTES_S = 0.1  # so long after the last vote there is still a rest
 
 
 class WaitingLine:
     """Used on the node's loop. `most` begin in a step. `version` is that of the state, where time is charged."""
 
     def __init__(self, most: int = BEGIN, step_s: float = STEP_S, version: Callable[[], int] | None = None) -> None:
-        self._most, self._step_s, self._version = most, step_s, version
+        self._most, self._step_s = most, step_s
+        self._votes = None if version is None else VotesNow(version)
         self._few: deque[Callable[[], None]] = deque()
         self._much: deque[Callable[[], None]] = deque()  # of those that had a turn and have more to do
         self._left = most  # in this step
         self._worked_s = self._began_s = 0.0  # of this step
         self._step: asyncio.Handle | None = None
-        self._seen_version, self._voted_s = 0, float("-inf")
 
     @property
     def has_time(self) -> bool:
@@ -71,13 +72,13 @@ class WaitingLine:
 
     def _begin_step(self) -> None:
         loop, self._began_s = asyncio.get_running_loop(), time.perf_counter()
-        if self._version is None or self._votes_come():
+        if self._votes is None or self._votes.come():
             self._step = loop.call_later(self._step_s, self._next_step)
         else:
             self._step = loop.call_soon(self._next_step)
 
     def _next_step(self) -> None:
-        if self._worked_s and self._votes_come():
+        if self._worked_s and self._votes is not None and self._votes.come():
             rest_s = self._began_s + min(self._worked_s * (1 + REST), STEP_MAX_S) - time.perf_counter()
             if rest_s > 0:
                 self._step = asyncio.get_running_loop().call_later(rest_s, self._next_step)
@@ -94,10 +95,3 @@ class WaitingLine:
         if self._much and (not self._few or self._left % 2 == 0):
             return self._much.popleft()
         return self._few.popleft()
-
-    def _votes_come(self) -> bool:
-        if self._version is None:
-            return False
-        if (version := self._version()) != self._seen_version:
-            self._seen_version, self._voted_s = version, time.perf_counter()
-        return time.perf_counter() - self._voted_s < VOTES_S
