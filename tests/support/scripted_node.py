@@ -57,9 +57,6 @@ class ScriptedNode:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append((handler.command, handler.path, body, dict(handler.headers)))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if answer == "slow":
-            self.release.wait(0.7)
-            answer = problem("no-leader", 503)
         if isinstance(answer, str):
             if answer == "hang":
                 self.release.wait(20)
@@ -81,8 +78,12 @@ class ScriptedNode:
         self.server.server_close()
 
 
+_KEPT: list[socket.socket] = []  # as long as one of them is bound, nobody else gets its port
+
+
 def nowhere() -> str:
     """A URL where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    _KEPT.append(kept)
+    return f"http://127.0.0.1:{kept.getsockname()[1]}"

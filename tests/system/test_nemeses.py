@@ -102,6 +102,15 @@ def test_what_happens_by_luck_alone_is_brought_about_on_purpose(tmp_path: Path) 
         beset.finish()
 
 
+def test_a_node_without_a_snapshot_is_not_killed_for_it(tmp_path: Path) -> None:
+    """Asked fifty times a second, as above, it kept a busy cluster from counting what a snapshot needs."""
+    with ChaosCluster(tmp_path, 3) as cluster:
+        pids = [node.pid for node in cluster.nodes]
+        with pytest.raises(NotNow, match="there is no snapshot"):
+            ALL["truncated-snapshot"].begin(cluster, random.Random(SEED))
+        assert pids == [node.pid for node in cluster.nodes]
+
+
 def test_a_node_is_removed_only_while_the_others_are_a_majority(tmp_path: Path) -> None:
     """The removal waited for a node that was paused, was given up after ten seconds, and came true later."""
     with ChaosCluster(tmp_path, 3) as cluster:

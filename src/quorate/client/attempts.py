@@ -9,6 +9,7 @@ from quorate.client.error_replies import Unreached
 from quorate.errors import NoLeader, OverRate, QuorateError
 
 BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
+NO_NEEDS_S = 0.25  # also a node that said "no" at once may be late the next time
 
 
 class FailedAttempts:
@@ -61,7 +62,7 @@ class FailedAttempts:
     def answer_s(self) -> float:
         """How long the next attempt may need. With less time left it is not begun: if it were cut off, its effect would
         be unknown, and "surely not" could no longer be said."""
-        return self._slowest_no_s if self.asked_all and not self._doubt else 0.0
+        return max(NO_NEEDS_S, self._slowest_no_s) if self.asked_all and not self._doubt else 0.0
 
     def verdict(self) -> QuorateError:
         assert self._last is not None

@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 try:
@@ -62,7 +63,9 @@ class AsyncWebSession:
     def __init__(self, headers: Mapping[str, str], *, ca: str | None = None) -> None:
         self._ca, self._context = ca, None if ca is None else ssl.create_default_context(cafile=ca)
         connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_sendings()]
+        )
 
     async def close(self) -> None:
         await self._session.close()
@@ -73,8 +76,8 @@ class AsyncWebSession:
     ) -> AsyncIterator[AsyncAnswer]:
         """`url` is sent as it is. Redirects are not followed. Raises `AsyncWebFailed`."""
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.silence_s)
-        proxy = proxy_for(url, os.environ)
-        with _failures():
+        proxy, sending = proxy_for(url, os.environ), _Sending()
+        with _failures(sending):
             response = await self._session.request(
                 method,
                 URL(url, encoded=True),
@@ -84,6 +87,7 @@ class AsyncWebSession:
                 proxy=None if proxy is None else proxy.url,
                 ssl=self._trust() if url.startswith("https:") else True,
                 allow_redirects=False,
+                trace_request_ctx=sending,
             )
         async with response:
             yield AsyncAnswer(response)
@@ -97,11 +101,30 @@ class AsyncWebSession:
         return self._context
 
 
+@dataclass(slots=True)
+class _Sending:
+    begun: bool = False
+
+
+def _sendings() -> aiohttp.TraceConfig:
+    """It notes in each request's `_Sending` when the first byte is about to leave."""
+
+    async def begin(session: object, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.begun = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(begin)
+    return config
+
+
 @contextlib.contextmanager
-def _failures() -> Iterator[None]:
+def _failures(sending: _Sending | None = None) -> Iterator[None]:
+    """`sending`: of a request that may not have been sent yet."""
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError) and sending is not None and not sending.begun:
+            raise AsyncWebFailed(PLAIN, "refused") from None  # no name server answered, or no end of the handshake
         raise _failed(error) from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from quorate.client import attempts
 from quorate.doors.limits import Limits
 from tests.support import http_node
 from tests.support.http_node import Node
@@ -15,6 +16,16 @@ from tests.support.http_node import Node
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("QUORATE_NODES", "QUORATE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _asks_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next pause would be longer than any timeout. How clients try again is tested where they are.
+
+    So what a node says is the end, and a timeout may be long enough for a machine that stands still for seconds.
+    """
+    for name in ("BACKOFF_S", "BACKOFF_MAX_S"):
+        monkeypatch.setattr(attempts, name, 3600.0)
 
 
 @pytest.fixture

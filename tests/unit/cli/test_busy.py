@@ -39,6 +39,11 @@ def seen(terminal: int) -> str:
         return ""
 
 
+@pytest.fixture(autouse=True)
+def _asks_each_node_once() -> None:
+    """Here a node is asked again."""
+
+
 def test_a_request_that_takes_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes to load what shows it."""
     monkeypatch.setattr(busy, "SHOWN_AFTER_S", 0.05)

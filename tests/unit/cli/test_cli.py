@@ -171,7 +171,7 @@ def test_without_a_leader_it_ends_with_3(node: Node, capsys: Capture) -> None:
         node.replica.leader = None
 
     node.call(lose)
-    told = Told(capsys, "vote", "happy", "--timeout", "1")
+    told = Told(capsys, "vote", "happy", "--timeout", "20")
     assert (3, "") == (told.code, told.out)
     assert "Nothing was changed" in told.err
 
@@ -182,7 +182,7 @@ def test_the_command_that_votes_again_can_be_copied(node: Node, capsys: Capture)
 
     node.call(hold)
     arguments = ["--id", "it's u1", "--poll", "mood", "--weight", "3", "happy"]
-    told = Told(capsys, "vote", *arguments, "--timeout", "1")
+    told = Told(capsys, "vote", *arguments, "--timeout", "20")
     command = told.err.partition("counted twice: ")[2].splitlines()[0]
     assert ["quorate", "vote", *arguments[:-1], "--", "happy"] == shlex.split(command)
 
@@ -192,7 +192,7 @@ def test_an_outcome_nobody_knows_ends_with_4_and_gives_the_id_to_send_again(node
         node.replica.held = []
 
     node.call(hold)
-    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1")
+    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "20")
     assert 4 == told.code
     assert "it will not be counted twice: quorate vote --id u1 -- happy\n" in told.err
 
@@ -204,7 +204,7 @@ def test_the_command_to_send_again_asks_the_nodes_that_flags_named(node: Node, c
         node.replica.held = []
 
     node.call(hold)
-    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1", "--node", f"127.0.0.1:{node.port}")
+    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "20", "--node", f"127.0.0.1:{node.port}")
     assert f"quorate vote --id u1 --node=http://127.0.0.1:{node.port} -- happy\n" in told.err
 
 
@@ -273,7 +273,7 @@ def test_without_a_leader_the_leader_command_ends_with_3(node: Node, capsys: Cap
         node.replica.leader = None
 
     node.call(lose)
-    assert 3 == Told(capsys, "leader", "--timeout", "0.3").code
+    assert 3 == Told(capsys, "leader", "--timeout", "20").code
 
 
 @pytest.mark.parametrize("variable", ["QUORATE_NODES", "QUORATE_CONSUL"])

@@ -17,7 +17,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 def test_https_to_a_plain_port_is_surely_not_done_and_says_why(node: Node, capsys: Capture) -> None:
-    told = Told(capsys, "vote", "happy", "--node", f"https://127.0.0.1:{node.port}", "--timeout", "1")
+    told = Told(capsys, "vote", "happy", "--node", f"https://127.0.0.1:{node.port}", "--timeout", "20")
     assert (3, {"happy": 0, "sad": 0}) == (told.code, node.tally())
     assert "it speaks no TLS; is its address http://" in told.err
     assert "Nothing was changed" in told.err
@@ -31,7 +31,7 @@ ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 @pytest.mark.parametrize("answer", [b"", ALERT, NGINX, GO], ids=["hangs up", "alert", "nginx", "go"])
 def test_http_to_a_port_for_tls_is_surely_not_done_and_says_why(tmp_path: Path, capsys: Capture, answer: bytes) -> None:
     with tls_server(tmp_path, answer=answer) as port:
-        told = Told(capsys, "vote", "happy", "--node", f"http://127.0.0.1:{port}", "--timeout", "1")
+        told = Told(capsys, "vote", "happy", "--node", f"http://127.0.0.1:{port}", "--timeout", "20")
     assert 3 == told.code
     assert f"http://127.0.0.1:{port} cannot be reached: it speaks TLS; is its address https://" in told.err
     assert "Nothing was changed" in told.err
@@ -49,7 +49,7 @@ def test_https_to_a_port_that_hangs_up_is_surely_not_done(capsys: Capture) -> No
 def test_https_to_a_port_that_never_answers_is_surely_not_done(capsys: Capture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"https://127.0.0.1:{listening.getsockname()[1]}"
-        told = Told(capsys, "vote", "happy", "--node", address, "--timeout", "0.5")
+        told = Told(capsys, "vote", "happy", "--node", address, "--timeout", "20")
     assert 3 == told.code
     assert "Nothing was changed" in told.err
 
@@ -76,7 +76,7 @@ def test_an_unknown_outcome_speaks_of_what_was_asked(arguments: tuple[str, ...],
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
         node = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        told = Told(capsys, *arguments, "--node", node, "--timeout", "0.5")
+        told = Told(capsys, *arguments, "--node", node, "--timeout", "20")
         listening.shutdown(socket.SHUT_RDWR)
     assert 4 == told.code
     assert said in told.err
@@ -93,7 +93,7 @@ def test_an_unknown_outcome_speaks_of_what_was_asked(arguments: tuple[str, ...],
     ],
 )
 def test_a_wrong_address_of_a_node_is_said_in_words(node: str, code: int, said: str, capsys: Capture) -> None:
-    told = Told(capsys, "vote", "happy", "--node", node, "--timeout", "0.5")
+    told = Told(capsys, "vote", "happy", "--node", node, "--timeout", "20")
     assert code == told.code, told.err
     assert said in told.err
     assert "bug" not in told.err
@@ -110,7 +110,7 @@ def test_without_a_leader_each_thing_is_said_once(node: Node, capsys: Capture) -
         node.replica.leader = None
 
     node.call(lose)
-    told = Told(capsys, "vote", "happy", "--timeout", "1")
+    told = Told(capsys, "vote", "happy", "--timeout", "20")
     assert (1, 1) == (told.err.lower().count("no leader is known"), told.err.count("Nothing was changed"))
     assert "Which nodes are up: quorate nodes" in told.err
 

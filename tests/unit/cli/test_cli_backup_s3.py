@@ -88,7 +88,7 @@ def test_half_a_backup_leaves_nothing_there(store: S3Store, capsys: Capture, pro
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {promised}\r\nX-Quorate-Node: n1\r\n\r\n".encode()
     with raw_server(lambda sock: sock.sendall(head + MAGIC + b"\xff\x00\x00\x00" + b" " * 96)) as server:
         url = f"http://127.0.0.1:{server.port}"
-        told = Told(capsys, "backup", f"{store.where}/x", "--node", url, "--timeout", "1")
+        told = Told(capsys, "backup", f"{store.where}/x", "--node", url, "--timeout", "20")
     assert told.code in (1, 3), told.err
     assert [] == store.names()
 

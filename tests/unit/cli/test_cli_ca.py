@@ -48,7 +48,7 @@ COMMANDS = [
 def test_each_command_trusts_the_authority_that_is_named(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    assert 3 == main([*command, "--timeout", "1"])
+    assert 3 == main([*command, "--timeout", "20"])
     assert 0 == main([*command, "--ca", str(authority.file)])
     monkeypatch.setenv("QUORATE_CA", str(authority.file))
     assert 0 == main(command)
@@ -76,7 +76,7 @@ def test_every_command_that_asks_a_node_has_the_flag() -> None:
 
 
 def complaint(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
-    assert code == main(["leader", "--timeout", "1", *arguments])
+    assert code == main(["leader", "--timeout", "20", *arguments])
     return capsys.readouterr().err
 
 

@@ -75,7 +75,7 @@ def test_a_proxy_that_is_down_was_surely_not_passed(node: Node, capsys: Capture,
 def test_a_proxy_that_refuses_the_way_to_https_was_surely_not_passed(
     node: Node, proxy: LittleProxy, capsys: Capture
 ) -> None:
-    told = Told(capsys, "vote", "happy", "--node", "https://node.example", "--timeout", "1")
+    told = Told(capsys, "vote", "happy", "--node", "https://node.example", "--timeout", "20")
     assert (3, {"happy": 0, "sad": 0}) == (told.code, node.tally())
     assert "cannot be reached: the proxy answers 403 Forbidden (asked through the proxy" in told.err
     assert {"CONNECT node.example:443"} == set(proxy.seen)

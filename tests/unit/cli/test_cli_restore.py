@@ -61,7 +61,7 @@ def test_it_tells_scripts_and_takes_the_sinks_over(
 ) -> None:
     sink = SqliteSink(tmp_path / "ballots.db")
     document = PollDocument("mood", "Mood", ["happy"], {"happy": 1}, "open", 1, 1)
-    sink.write([document], Fence(1, 1, 1), "old", timeout_s=5)
+    sink.write([document], Fence(1, 1, 1), "old", timeout_s=60)
     file = write_backup(tmp_path / "x.backup")
     assert 0 == main(["restore", str(file), "--config", str(settings), "--yes", "--adopt", "--json"])
     told = json.loads(capsys.readouterr().out)
@@ -71,7 +71,7 @@ def test_it_tells_scripts_and_takes_the_sinks_over(
         told["adopted"],
         told["generation"],
     )
-    assert sink.newest_foreign_fence(told["cluster_id"], timeout_s=5) is None
+    assert sink.newest_foreign_fence(told["cluster_id"], timeout_s=60) is None
     sink.close()
 
 

@@ -146,7 +146,7 @@ def test_what_could_not_be_shown_is_said(cluster: Cluster) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_was_not_done_is_still_told_by_the_exit_code(cluster: Cluster, way: str) -> None:
     cluster.answers.clear()
-    done = run(cluster, way, ["vote", "happy", "--timeout", "0.2"])
+    done = run(cluster, way, ["vote", "happy", "--timeout", "3"])
     assert 3 == done.returncode, done.stderr
 
 
@@ -176,7 +176,7 @@ def test_a_change_stands_though_what_was_asked_after_it_failed(cluster: Cluster)
     """The poll is created and the leader has handed over; then no leader is there to ask."""
     del cluster.answers["GET", "/leader"]
     for command in (["leader", "--hand-over"], ["polls", "create", "p", "--option", "a", "--option", "b", "--json"]):
-        done = run(cluster, '"$@"', [*command, "--timeout", "0.2"])
+        done = run(cluster, '"$@"', [*command, "--timeout", "3"])
         assert 0 == done.returncode, done.stderr
         assert b"Nothing was changed" not in done.stderr
         assert b"was made" in done.stderr

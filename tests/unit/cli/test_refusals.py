@@ -29,7 +29,7 @@ def refusing() -> Iterator[ScriptedNode]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_level_is_named_as_the_command_takes_it(capsys: Capture, refusing: ScriptedNode, name: str) -> None:
-    asked = ("--node", refusing.url, "--timeout", "0.2")
+    asked = ("--node", refusing.url, "--timeout", "20")
     told = Told(capsys, *COMMANDS[name], *asked)
     assert 3 == told.code
     assert "--level none answers from this node alone" in told.err
@@ -39,7 +39,7 @@ def test_a_level_is_named_as_the_command_takes_it(capsys: Capture, refusing: Scr
 
 
 def test_a_program_reads_the_same_words(capsys: Capture, refusing: ScriptedNode) -> None:
-    told = Told(capsys, "results", "mood", "--json", "--node", refusing.url, "--timeout", "0.2")
+    told = Told(capsys, "results", "mood", "--json", "--node", refusing.url, "--timeout", "20")
     assert "--level none" in told.err
 
 

@@ -93,13 +93,6 @@ def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start, timed
     assert len(n1.requests) > 1
 
 
-def test_a_slow_no_is_not_turned_into_doubt_by_asking_again_too_late(node: Start) -> None:
-    n1 = node("slow", "hang")
-    with JsonClient([n1.url, nowhere()], timeout_s=1.2) as client, pytest.raises(errors.NoLeader):
-        client.vote(Vote("happy"))
-    assert 1 == len(n1.requests)
-
-
 def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start, timed: Timed) -> None:
     n1 = node("break")
     with JsonClient([n1.url], timeout_s=2.0) as client, pytest.raises(errors.NoLeader):

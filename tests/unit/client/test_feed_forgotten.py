@@ -28,7 +28,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def client(node: Node) -> Iterator[JsonClient]:
-    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=5) as made:
+    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=60) as made:
         yield made
 
 

@@ -36,7 +36,7 @@ def node(tmp_path: Path, timed: Timed) -> Iterator[Node]:
 
 @pytest.fixture
 def client(node: Node) -> Iterator[JsonClient]:
-    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=5, token="slow", patient=True) as made:
+    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=60, token="slow", patient=True) as made:
         yield made
 
 
@@ -103,6 +103,6 @@ def test_a_client_that_is_not_patient_gives_up_at_its_deadline(
 ) -> None:
     assert (BATCH_VOTES, 0, 0) == counted(client, file_of(tmp_path, BATCH_VOTES))
     before_s = timed.now_s
-    with JsonClient(client.nodes, timeout_s=5, token="slow") as hasty, pytest.raises(OverRate, match="the token slow"):
+    with JsonClient(client.nodes, timeout_s=60, token="slow") as hasty, pytest.raises(OverRate, match="the token slow"):
         hasty.polls()
     assert timed.now_s - before_s < 5

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,9 +78,34 @@ def test_a_proxy_of_the_environment_is_asked_and_loopback_never(
 
 
 @both
-def test_a_name_that_nobody_knows_is_no_doubt(vote: Vote) -> None:
+def test_a_name_that_nobody_knows_is_no_doubt(vote: Vote, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(errors.NoLeader, match="its name cannot be looked up"):
         vote("http://no-such-host.invalid:8001", timeout_s=0.5)
+
+
+def test_a_name_server_that_does_not_answer_is_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By asyncio the name is looked up in a thread, and the time of the whole request ends before anything was sent."""
+    over = threading.Event()
+
+    def silent(*_: object, **__: object) -> Any:
+        over.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    async def vote() -> None:
+        async with AsyncClient(["http://node.example:8001"], timeout_s=0.5) as client:
+            with pytest.raises(errors.NoLeader, match="cannot be reached"):
+                await client.vote("happy")
+        over.set()
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        asyncio.run(vote())
+    finally:
+        over.set()
 
 
 @both

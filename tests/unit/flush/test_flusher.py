@@ -35,8 +35,9 @@ def test_the_leader_writes_what_was_counted(store: SqliteStore) -> None:
                 document.state,
                 document.version,
             )
-            await until("it knows", lambda: flusher.status()["lag_versions"] == 0)
-            assert (True, f"version {replica.state.version} is in sqlite") == flusher.caught_up()
+            assert 3 == replica.state.version
+            await until("it knows", lambda: flusher.caught_up() == (True, "version 3 is in sqlite"))
+            assert 0 == flusher.status()["lag_versions"]
 
     run(scenario())
 

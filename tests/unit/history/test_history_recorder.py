@@ -47,17 +47,17 @@ class Recorded:
 
     async def make(self, id: str, options: Sequence[str], *, write_ins: bool = False) -> None:
         poll = CreatePoll(id, "", list(options), "open", None, write_ins)
-        await self.submitter.create_poll(poll, timeout_s=5)
+        await self.submitter.create_poll(poll, timeout_s=60)
 
     async def vote(self, option: str, poll: str | None = "mood", weight: int = 1) -> None:
-        await self.submitter.cast([Vote(option, poll=poll, weight=weight)], timeout_s=5)
+        await self.submitter.cast([Vote(option, poll=poll, weight=weight)], timeout_s=60)
 
     async def delete(self, id: str) -> None:
         poll = self.replica.state.poll(id)
         assert poll is not None
-        await self.submitter.set_poll_state(id, "closed", timeout_s=5)
-        await self.submitter.set_poll_state(id, "archived", timeout_s=5)
-        result, _ = await self.submitter.delete_poll(id, poll.creation, timeout_s=5)
+        await self.submitter.set_poll_state(id, "closed", timeout_s=60)
+        await self.submitter.set_poll_state(id, "archived", timeout_s=60)
+        result, _ = await self.submitter.delete_poll(id, poll.creation, timeout_s=60)
         assert "removed" == result.what
 
     async def pass_s(self, seconds: int = 1) -> None:
@@ -337,7 +337,7 @@ async def test_options_of_many_polls_are_looked_at_in_their_turn(tmp_path: Path)
 async def test_options_that_are_added_have_the_places_that_follow(tmp_path: Path) -> None:
     node = await recorded(tmp_path)
     await node.pass_s()
-    await node.submitter.change_poll(ChangePoll("mood", None, ["so so"], False, None), timeout_s=5)
+    await node.submitter.change_poll(ChangePoll("mood", None, ["so so"], False, None), timeout_s=60)
     await node.vote("so so", weight=3)
     await node.pass_s()
     kept = await node.history.read(("mood", 1), "seconds", BEGAN, BEGAN + 2)

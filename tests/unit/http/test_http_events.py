@@ -121,7 +121,7 @@ def test_many_votes_are_few_events(node: Node) -> None:
         follower.next()
 
         async def vote(turns: int) -> None:
-            await node.api.submitter.cast([Vote("happy", f"v{turns}")], timeout_s=5)
+            await node.api.submitter.cast([Vote("happy", f"v{turns}")], timeout_s=60)
 
         async def scenario() -> None:
             for turn in range(300):
@@ -323,7 +323,7 @@ def test_a_stream_that_is_closed_twice_leaves_the_other_streams_of_its_poll(node
         assert [RECONNECT, b"id: "] == [await other.next(), (await other.next() or b"")[:4]]
         one.close()
         one.close()
-        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=60)
         return await other.next()
 
     assert b'"happy":1' in (node.run(scenario()) or b"")

@@ -210,7 +210,7 @@ def test_a_turn_of_the_loop_tells_some_of_them_which_poll_has_changed(
         for _ in range(MANY):
             node.api.events.open([], only_polls=True)
         change = entry.SetPollState("mood", "closed")
-        return await most_in_a_turn(monkeypatch, lambda: node.api.submitter.command(change, timeout_s=5), MANY)
+        return await most_in_a_turn(monkeypatch, lambda: node.api.submitter.command(change, timeout_s=60), MANY)
 
     assert 3 == node.run(scenario())
 
@@ -225,9 +225,9 @@ def test_a_vote_is_answered_while_very_many_are_served(node: Node, monkeypatch: 
         outlets = [Outlet(node.api.events.open(["mood"], after=node.replica.state.version)) for _ in range(MANY)]
         for stream in node.api.events._all():
             stream.take()
-        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=60)
         await until("the first has the tally", lambda: any(outlet.sent for outlet in outlets))
-        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=5)
+        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=60)
         return sum(bool(outlet.sent) for outlet in outlets)
 
     assert 1 == node.run(scenario())
@@ -252,9 +252,9 @@ def test_a_stream_that_begins_while_a_big_tally_is_made_is_not_given_it(
         one = Outlet(first := node.api.events.open(["mood"], after=state.version))
         first.take()
         monkeypatch.setattr(chunks, "results_of", slowly)
-        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=60)
         await made[0].wait()
-        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=5)
+        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=60)
         other = Outlet(second := node.api.events.open(["mood"], after=state.version))
         second.take()
         made[1].set()

@@ -32,7 +32,9 @@ def learn(node: Node) -> None:
 
     async def join() -> None:
         cluster = LocalReplica()
-        await Submitter(cluster).create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=5)
+        await Submitter(cluster).create_poll(
+            CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=60
+        )
         node.replica.state = cluster.state
         node.replica.lead("n1")
 

@@ -79,7 +79,7 @@ def test_no_tally_is_told_of_a_big_poll_after_its_deletion(node: Node, monkeypat
         monkeypatch.setattr(stream, "put", noted)
         await turns._one.acquire()
         for step in (SetPollState("big", "closed"), SetPollState("big", "archived"), DeletePoll("big", None)):
-            await node.api.submitter.command(step, timeout_s=5)
+            await node.api.submitter.command(step, timeout_s=60)
         await until("the deletion is told", lambda: ("deleted", state.version) in told)
         turns._one.release()
         await until("nothing more is to be told", lambda: streams._big_round is None)

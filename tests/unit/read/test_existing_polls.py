@@ -19,7 +19,7 @@ from tests.support.on_loop import in_virtual_time
 
 async def reads_of(follower: LocalReplica, leader: LocalReplica) -> Reads:
     """Both have the same state, as after replication."""
-    await Submitter(leader).create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=5)
+    await Submitter(leader).create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=60)
     Reads(leader)
     follower.state, follower.leader = leader.state, "n1"
     follower.peers["n1"] = leader

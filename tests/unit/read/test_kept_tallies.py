@@ -52,7 +52,7 @@ async def node() -> tuple[LocalReplica, Reads, Submitter]:
         "others": ["b", "shared"],
         "big": [f"o{n}" for n in range(9)],
     }.items():
-        await submitter.create_poll(CreatePoll(poll, "", options, "open", None, False), timeout_s=5)
+        await submitter.create_poll(CreatePoll(poll, "", options, "open", None, False), timeout_s=60)
     return replica, Reads(replica), submitter
 
 
@@ -74,11 +74,11 @@ async def test_readers_of_one_version_share_a_tally(monkeypatch: pytest.MonkeyPa
     made = counted(replica, monkeypatch, "results")
     first, second = [await reads.results("few") for _ in range(2)]
     assert first.results is second.results
-    await submitter.cast([Vote("b")], timeout_s=5)  # of another poll
+    await submitter.cast([Vote("b")], timeout_s=60)  # of another poll
     third = await reads.results("few")
     assert ["few"] == made
     assert (third.results, second.version + 1) == (first.results, third.version)
-    await submitter.cast([Vote("shared")], timeout_s=5)
+    await submitter.cast([Vote("shared")], timeout_s=60)
     assert {"a": 0, "shared": 1} == (await reads.results("few")).results
     assert ["few", "few"] == made
 
@@ -93,7 +93,7 @@ async def test_a_big_tally_is_shared_too_and_not_if_votes_came_while_it_was_made
     first = asyncio.ensure_future(reads.results("big"))
     while not made:
         await asyncio.sleep(0)
-    await submitter.cast([Vote("o8")], timeout_s=5)
+    await submitter.cast([Vote("o8")], timeout_s=60)
     assert 0 == (await first).total
     second, third = [await reads.results("big") for _ in range(2)]
     assert (1, 2) == (second.total, len(made))
@@ -104,7 +104,7 @@ async def test_a_big_tally_is_shared_too_and_not_if_votes_came_while_it_was_made
 async def test_some_options_are_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     replica, reads, submitter = await node()
-    await submitter.cast([Vote("o7"), Vote("o7")], timeout_s=5)
+    await submitter.cast([Vote("o7"), Vote("o7")], timeout_s=60)
     made = counted(replica, monkeypatch, "results") + counted(replica, monkeypatch, "columns")
     some = counted(replica, monkeypatch, "results_of")
     assert [2, None, 0] == await reads.votes_of("big", ["o7", "nothing", "o1"])
@@ -208,7 +208,7 @@ async def test_a_state_that_changed_without_a_word_is_read_anew(told_of_the_next
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     replica.state.apply(entry.encode_entry(0, [vote]))
     if told_of_the_next:
-        await submitter.cast([Vote("b")], timeout_s=5)
+        await submitter.cast([Vote("b")], timeout_s=60)
     assert 1 == (await reads.results("few")).total
 
 
@@ -226,15 +226,15 @@ async def test_a_read_shows_what_the_state_has(seed: int, monkeypatch: pytest.Mo
         options = list(replica.state.results(poll) or ["a"])
         kind = chance.randrange(20)
         if kind < 14:
-            return submitter.cast([Vote(chance.choice(options), poll=chance.choice([poll, None]))], timeout_s=5)
+            return submitter.cast([Vote(chance.choice(options), poll=chance.choice([poll, None]))], timeout_s=60)
         if kind < 18:
             state: State = chance.choice(["open", "open", "closed", "archived"])
-            return submitter.command(SetPollState(poll, state), timeout_s=5)
+            return submitter.command(SetPollState(poll, state), timeout_s=60)
         if kind == 18:
-            return submitter.command(ChangePoll(poll, None, [f"new {len(options)}"], False, None), timeout_s=5)
+            return submitter.command(ChangePoll(poll, None, [f"new {len(options)}"], False, None), timeout_s=60)
         if replica.state.poll(poll) is None:
-            return submitter.create_poll(CreatePoll(poll, "", ["a", "shared"], "open", None, False), timeout_s=5)
-        return submitter.command(DeletePoll(poll, None), timeout_s=5)
+            return submitter.create_poll(CreatePoll(poll, "", ["a", "shared"], "open", None, False), timeout_s=60)
+        return submitter.command(DeletePoll(poll, None), timeout_s=60)
 
     for _ in range(STEPS):
         with contextlib.suppress(QuorateError):

@@ -17,7 +17,7 @@ from tests.support.on_loop import in_virtual_time
 async def starting() -> tuple[LocalReplica, LocalReplica, Reads]:
     """A leader with a poll, a node that has read nothing and knows no leader, and that node's reads."""
     leader, node = LocalReplica("n1"), LocalReplica("n2", form=False)
-    await Submitter(leader).create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=5)
+    await Submitter(leader).create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=60)
     Reads(leader)
     node.leader = None
     node.peers["n1"] = leader

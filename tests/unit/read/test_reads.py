@@ -30,7 +30,7 @@ async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
     """A leader n1, a follower n2, and the reads of n2. Both have the same state, as after replication."""
     leader, follower = LocalReplica("n1"), LocalReplica("n2")
     poll = CreatePoll("mood", "", ["happy", "sad"], "open", None, False)
-    await Submitter(leader).create_poll(poll, timeout_s=5)
+    await Submitter(leader).create_poll(poll, timeout_s=60)
     Reads(leader)
     follower.state, follower.leader = leader.state, "n1"
     follower.peers["n1"] = leader
@@ -72,7 +72,7 @@ async def test_the_leader_is_never_asked_to_wait(monkeypatch: pytest.MonkeyPatch
     await until("all have asked", lambda: asked >= 10 and len(reads._waits) == 10)
     assert 0 == at_work
     while leader.state.version < 9:
-        await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+        await Submitter(leader).cast([Vote("happy")], timeout_s=60)
     assert [9] * 10 == [(await each).version for each in waiting]
 
 
@@ -137,7 +137,7 @@ async def test_other_reads_still_wait_for_their_version() -> None:
     soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=5))
     with pytest.raises(Stale):
         await reads.results("mood", min_version=2**62, wait_s=0.01)
-    await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    await Submitter(leader).cast([Vote("happy")], timeout_s=60)
     assert 1 == (await soon).results["happy"]
 
 
@@ -159,7 +159,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     leader, _, _ = await pair()
     reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
     await Submitter(leader).create_poll(
-        CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=5
+        CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=60
     )
     choices, sums = await count_choices(votes)
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
@@ -185,8 +185,8 @@ async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypa
     leader, follower, reads = await pair()
     follower.state = StateMachine()  # it does not know the poll yet
     big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
-    await Submitter(leader).create_poll(big, timeout_s=5)
-    await Submitter(leader).cast([Vote("o7"), Vote("o7"), Vote("o8")], timeout_s=5)
+    await Submitter(leader).create_poll(big, timeout_s=60)
+    await Submitter(leader).cast([Vote("o7"), Vote("o7"), Vote("o8")], timeout_s=60)
     serve, turns = leader.handlers["read"], [0, 0]  # before the leader had answered, and after
 
     async def answered(peer: str, request: bytes) -> bytes:
@@ -207,7 +207,7 @@ async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypa
 async def with_big_polls(leader: LocalReplica, *names: str) -> None:
     for name in names:
         big = CreatePoll(name, "", [f"o{i}" for i in range(9)], "open", None, False)
-        await Submitter(leader).create_poll(big, timeout_s=5)
+        await Submitter(leader).create_poll(big, timeout_s=60)
 
 
 @pytest.mark.parametrize("of_the_leader", ["now", "0.1.0"])
@@ -215,8 +215,8 @@ async def with_big_polls(leader: LocalReplica, *names: str) -> None:
 async def test_a_follower_asks_the_leader_for_some_options(of_the_leader: str) -> None:
     """A leader of 0.1.0 gives all of them."""
     leader, _, reads = await pair()
-    await Submitter(leader).create_poll(CreatePoll("few", "", ["a", "b", "c"], "open", None, False), timeout_s=5)
-    await Submitter(leader).cast([Vote("b")], timeout_s=5)
+    await Submitter(leader).create_poll(CreatePoll("few", "", ["a", "b", "c"], "open", None, False), timeout_s=60)
+    await Submitter(leader).cast([Vote("b")], timeout_s=60)
     serve, answers = leader.handlers["read"], []
 
     async def answered(peer: str, request: bytes) -> bytes:
@@ -255,7 +255,7 @@ async def test_all_who_ask_before_a_big_tally_is_begun_are_given_the_same(monkey
         await until("all wait", lambda: [150] == [wanted.readers for wanted in reads._big._wanted.values()])
     while reads._big._wanted:
         await asyncio.sleep(0)
-    await Submitter(leader).cast([Vote("o1")], timeout_s=5)
+    await Submitter(leader).cast([Vote("o1")], timeout_s=60)
     later = await reads.results("big")
     assert 1 == len({id((await read).results) for read in first})
     assert {(0, "weak"), (0, "none"), (0, "linearizable")} == {(r.total, r.level) for r in [await f for f in first]}
@@ -297,7 +297,7 @@ async def test_a_follower_answers_itself_what_would_be_long(what: str, monkeypat
         return bytes(asked[-1])
 
     leader.handlers["read"] = measured
-    await Submitter(leader).cast([Vote("o1")], timeout_s=5)
+    await Submitter(leader).cast([Vote("o1")], timeout_s=60)
     reading: asyncio.Future[Results | Versioned[PollView]]
     reading = asyncio.ensure_future(reads.results("big") if what == "results" else reads.poll("big"))
     await until("it has asked for the version", lambda: asked)
@@ -342,7 +342,7 @@ async def test_a_read_may_wait_longer_than_other_calls() -> None:
         await reads.results("mood", min_version=2**62, wait_s=0.3)
     soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=10))
     await asyncio.sleep(0.1)
-    await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    await Submitter(leader).cast([Vote("happy")], timeout_s=60)
     assert 1 == (await soon).results["happy"]
 
 

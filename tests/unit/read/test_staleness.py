@@ -39,7 +39,7 @@ class Pair:
 
     async def begin(self) -> None:
         await Submitter(self.leader).create_poll(
-            CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=5
+            CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=60
         )
         self.replicate()
 
@@ -79,7 +79,7 @@ async def test_a_node_that_gets_no_entries_does_not_ask_often() -> None:
     await pair.begin()
     asks = pair.at_follower.staleness
     assert FIRST_ASK_EVERY_S == asks._pause_s
-    await Submitter(pair.leader).cast([Vote("happy")], timeout_s=5)
+    await Submitter(pair.leader).cast([Vote("happy")], timeout_s=60)
     await asks.ask_once()
     assert ASK_EVERY_S == asks._pause_s, "the answer waits"
     pair.replicate()
@@ -91,7 +91,7 @@ async def test_a_leader_that_answers_does_not_make_a_state_new_that_lacks_its_en
     pair = Pair()
     await pair.begin()
     await pair.at_follower.staleness.ask_once()
-    await Submitter(pair.leader).cast([Vote("happy")], timeout_s=5)
+    await Submitter(pair.leader).cast([Vote("happy")], timeout_s=60)
     for _ in range(20):
         pair.clock.now_s += 1
         await pair.at_follower.staleness.ask_once()
@@ -154,7 +154,7 @@ async def test_more_answers_than_are_kept_still_give_a_true_bound() -> None:
     await pair.begin()
     await pair.at_follower.staleness.ask_once()
     for _ in range(300):
-        await Submitter(pair.leader).cast([Vote("happy")], timeout_s=5)
+        await Submitter(pair.leader).cast([Vote("happy")], timeout_s=60)
         pair.clock.now_s += 1
         await pair.at_follower.staleness.ask_once()
     pair.replicate()

@@ -23,6 +23,7 @@ from quorate.chaos.repair import KEPT, bring_back, empty
 Harm = Callable[[Path, random.Random], str]  # raises NotNow; returns what was done, in words
 OLD_COPY_READY_S = 10.0
 TORN_BYTES = 2_000
+SNAPSHOTS = "snapshot-*.snap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,14 @@ class Damage:
     name: str
     about: str
     harm: Harm
+    needs: str = "*"  # a pattern of files: a node that has none is not killed for nothing
 
     def missing(self, cluster: ChaosCluster) -> str | None:
         return None
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         (node,) = choice.one(cluster, rng)
+        _newest(node.folder, self.needs)
         cluster.harm(node)
         cluster.kill([node])
         try:
@@ -96,7 +99,7 @@ def torn_tail(folder: Path, rng: random.Random) -> str:
 
 
 def flipped_bit(folder: Path, rng: random.Random) -> str:
-    path = rng.choice([*folder.glob("log-*"), *folder.glob("snapshot-*.snap")] or [_newest(folder, "log-*")])
+    path = rng.choice([*folder.glob("log-*"), *folder.glob(SNAPSHOTS)] or [_newest(folder, "log-*")])
     data = bytearray(path.read_bytes())
     used = len(data.rstrip(b"\0"))
     if not used:
@@ -117,7 +120,7 @@ def truncated_log(folder: Path, rng: random.Random) -> str:
 
 
 def truncated_snapshot(folder: Path, rng: random.Random) -> str:
-    path = _newest(folder, "snapshot-*.snap")
+    path = _newest(folder, SNAPSHOTS)
     size = rng.randint(0, path.stat().st_size - 1)
     with path.open("r+b") as file:
         file.truncate(size)
@@ -140,7 +143,7 @@ NEMESES: Sequence[Nemesis[ChaosCluster]] = (
     Damage("torn-tail", "the log of a node ends with a torn write", torn_tail),
     Damage("flipped-bit", "a bit of a log or of a snapshot is flipped while the node is down", flipped_bit),
     Damage("truncated-log", "the log of a node is cut while it is down", truncated_log),
-    Damage("truncated-snapshot", "the snapshot of a node is cut while it is down", truncated_snapshot),
+    Damage("truncated-snapshot", "the snapshot of a node is cut while it is down", truncated_snapshot, SNAPSHOTS),
     Damage("wiped-disk", "a node loses its disk, and is replaced", wiped),
     OldCopy(),
 )
