@@ -64,7 +64,10 @@ class AsyncWebSession:
         self._ca, self._context = ca, None if ca is None else ssl.create_default_context(cafile=ca)
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
-            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_sendings()]
+            connector=connector,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_noted_first_bytes()],
         )
 
     async def close(self) -> None:
@@ -76,8 +79,8 @@ class AsyncWebSession:
     ) -> AsyncIterator[AsyncAnswer]:
         """`url` is sent as it is. Redirects are not followed. Raises `AsyncWebFailed`."""
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.silence_s)
-        proxy, sending = proxy_for(url, os.environ), _Sending()
-        with _failures(sending):
+        proxy, first = proxy_for(url, os.environ), _FirstByte()
+        with _failures(first):
             response = await self._session.request(
                 method,
                 URL(url, encoded=True),
@@ -87,7 +90,7 @@ class AsyncWebSession:
                 proxy=None if proxy is None else proxy.url,
                 ssl=self._trust() if url.startswith("https:") else True,
                 allow_redirects=False,
-                trace_request_ctx=sending,
+                trace_request_ctx=first,
             )
         async with response:
             yield AsyncAnswer(response)
@@ -102,15 +105,15 @@ class AsyncWebSession:
 
 
 @dataclass(slots=True)
-class _Sending:
-    begun: bool = False
+class _FirstByte:
+    left: bool = False
 
 
-def _sendings() -> aiohttp.TraceConfig:
-    """It notes in each request's `_Sending` when the first byte is about to leave."""
+def _noted_first_bytes() -> aiohttp.TraceConfig:
+    """It notes in each request's `_FirstByte` that the first byte is about to leave."""
 
     async def begin(session: object, context: SimpleNamespace, params: object) -> None:
-        context.trace_request_ctx.begun = True
+        context.trace_request_ctx.left = True
 
     config = aiohttp.TraceConfig()
     config.on_request_headers_sent.append(begin)
@@ -118,12 +121,12 @@ def _sendings() -> aiohttp.TraceConfig:
 
 
 @contextlib.contextmanager
-def _failures(sending: _Sending | None = None) -> Iterator[None]:
-    """`sending`: of a request that may not have been sent yet."""
+def _failures(first: _FirstByte | None = None) -> Iterator[None]:
+    """`first`: of a request that may not have been sent yet."""
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        if isinstance(error, TimeoutError) and sending is not None and not sending.begun:
+        if isinstance(error, TimeoutError) and first is not None and not first.left:
             raise AsyncWebFailed(PLAIN, "refused") from None  # no name server answered, or no end of the handshake
         raise _failed(error) from None
 
