@@ -21,7 +21,7 @@ from quorate.resp.parsing import Command
 from quorate.security.caller import Caller
 
 READY_S = 2.0  # how long a node that has just started may take to know all polls
-LOOK_AGAIN_S = 0.02  # while a message may not be sent yet
+LOOK_AGAIN_S, LOOK_AGAIN_MAX_S = 0.02, 0.25  # while a message may not be sent yet
 CHANNELS_MAX = 100
 
 
@@ -87,16 +87,35 @@ class TallySubscription:
         return True
 
     async def _send(self, stream: Stream, frame: Frame) -> None:
+        """Until a message may be sent, newer tallies take the place of older ones."""
+        pause_s = LOOK_AGAIN_S
         while True:
-            size = await stream.ready()
-            # Until then newer tallies take the place of older ones.
-            while not self._may_send() or (size > BIG_BYTES and not self._has_room_for(stream.size)):  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_AGAIN_S)
-            if (events := stream.take_events()) is None:
+            await stream.ready()
+            if stream.closed and self._may_send():
                 self._cut()  # the token was revoked, or the node stops
                 return
-            if events:
-                self._write(b"".join([event.framed(frame) for event in events]))
+            if await self._is_sent(stream, frame):
+                pause_s = LOOK_AGAIN_S
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LOOK_AGAIN_MAX_S)
+
+    async def _is_sent(self, stream: Stream, frame: Frame) -> bool:
+        """Send what there is, if it may be sent now."""
+        if not self._may_send():
+            return False
+        if stream.size <= BIG_BYTES:
+            self._take(stream, frame)
+            return True
+        async with self._door.turns:  # hundreds of clients may have the same news
+            if not self._may_send() or not self._has_room_for(stream.size):
+                return False
+            self._take(stream, frame)
+        return True
+
+    def _take(self, stream: Stream, frame: Frame) -> None:
+        if events := stream.take_events():
+            self._write(b"".join([event.framed(frame) for event in events]))
 
     def _has_room_for(self, size: int) -> bool:
         return self._door.unsent.take(size, asyncio.get_running_loop().time())

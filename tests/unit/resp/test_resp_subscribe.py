@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from quorate.cluster import entry
+from quorate.cluster.entry import CreatePoll
+from quorate.cluster.read.reads import Reads
+from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.event import Event
+from quorate.doors.events import Events
 from quorate.resp import subscribing
+from quorate.resp.door import Door
+from quorate.resp.subscribing import TallySubscription
+from quorate.security.caller import Caller
+from quorate.turns import Turns
 from tests.support.http_node import MOOD
+from tests.support.local_replica import LocalReplica
+from tests.support.on_loop import in_virtual_time
 from tests.support.resp_client import Client, Error, command, xadd
 from tests.support.resp_node import RespNode, running
 from tests.support.tokens import access_by, bearer, write_tokens
@@ -197,3 +210,63 @@ def test_an_event_is_framed_once_for_all_clients_of_a_door() -> None:
     event = Event("results", "mood", {"id": "mood"}, 1)
     assert [b'{"id":"mood"}'] * 3 == [event.framed(frame) for _ in range(3)]
     assert ["results"] == framed
+
+
+def test_long_messages_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty subscribers had three megabytes each written in one turn of the loop, which took it 50 ms."""
+    with running(streams=10) as node, contextlib.ExitStack() as clients:
+        node.create(options=[f"option {number:05}" for number in range(2_000)])
+        subscribers = [clients.enter_context(node.connect()) for _ in range(10)]
+        for client in subscribers:
+            subscribed(client, "mood")
+        turns, written = [0], list[int]()
+
+        def turn() -> None:
+            turns[0] += 1
+            node.http.loop.call_soon(turn)
+
+        def take(size: int, now_s: float) -> bool:
+            written.append(turns[0])
+            return True
+
+        monkeypatch.setattr(node.door.unsent, "take", take)
+        node.http.call(turn)
+        node.http.vote(poll="mood", option="option 00000")
+        for client in subscribers:
+            assert 1 == sum(tally_in(client.reply()).values())
+    # The end of one turn of the loop, and what comes before `turn` in the next, have one number.
+    assert 10 == len(written)
+    assert max(Counter(written).values()) <= 2
+
+
+@pytest.mark.parametrize("waits_for", ["the client", "room"])
+@in_virtual_time
+async def test_a_message_that_waits_is_looked_at_more_and_more_seldom(waits_for: str) -> None:
+    """Three hundred subscribers that read nothing had the loop look at them 15,000 times a second."""
+    replica, looks = LocalReplica("n1"), [0]
+    await Submitter(replica).create_poll(
+        CreatePoll("mood", "", ["x" * 100 + str(n) for n in range(300)], "open", None, False), timeout_s=5
+    )
+    is_free = False
+
+    def may_send() -> bool:
+        looks[0] += waits_for == "the client"
+        return is_free or waits_for == "room"
+
+    def take(size: int, now_s: float) -> bool:
+        looks[0] += waits_for == "room"
+        return is_free
+
+    written = list[bytes]()
+    reads, events = Reads(replica), Events(replica)
+    door = SimpleNamespace(reads=reads, events=events, turns=Turns(), unsent=SimpleNamespace(take=take))
+    subscription = TallySubscription(cast(Door, door), may_send, written.append, lambda: None)
+    await subscription.add(Caller("", "operate"), [b"SUBSCRIBE", b"poll:mood"], 3)
+    await asyncio.sleep(10)
+    assert 10 < looks[0] < 70
+    assert [] == written
+    is_free = True
+    await asyncio.sleep(1)
+    assert 1 == len(written)
+    subscription.close()
+    events.close()
