@@ -110,6 +110,9 @@ def run_chaos(options: ChaosOptions) -> int:
         return command.run()
     except Exception as error:
         return code_without_verdict(error, as_json=options.as_json)
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty: the run left something
+            folder.rmdir()
 
 
 def _refuse_unknown_faults(options: ChaosOptions) -> None:
@@ -313,8 +316,6 @@ class ChaosCommand:
             echo(f"history: {self._history}", *report)
         if verdict.verdict == "clean":
             shutil.rmtree(self._cluster_folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()  # empty if the history stands elsewhere
         elif not options.as_json and self._cluster_folder.exists():
             echo(f"the nodes' folders, with their logs: {self._cluster_folder}")
         return CODES[verdict.verdict]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,4 +31,6 @@ def test_what_kept_a_run_from_its_verdict_is_no_violation(
 
     monkeypatch.setattr(chaos_run.ChaosCommand, "run", fail)
     options = ChaosOptions(3, 1.0, ["none"], 1, {}, [], tmp_path / "history.ndjson", False, None, None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert code == run_chaos(options)
+    assert [] == list(tmp_path.iterdir()), "it leaves an empty folder"
