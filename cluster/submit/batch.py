@@ -152,6 +152,7 @@ class Batch:
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []
+        self.clients = 0  # that wait for it
         self.traces: tuple[RequestTrace, ...] = ()  # of its requests, those that are traced
 
     def note_trace(self) -> None:
@@ -165,8 +166,9 @@ class Batch:
         """How many have joined."""
         return len(self._tickets)
 
-    def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
+    def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float, clients: int = 1) -> Ticket:
         ticket = Ticket(self._loop.create_future(), read)
+        self.clients += clients
         self._tickets.append(ticket)
         self.deadline_s = min(self.deadline_s, deadline_s)
         return ticket
@@ -193,11 +195,11 @@ class Batch:
             await asyncio.sleep(0)
         return self._ticket(added.read_of(votes), deadline_s)
 
-    def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0) -> Ticket:
-        """`add_votes`, of votes that are columns already."""
+    def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0, clients: int = 1) -> Ticket:
+        """`add_votes`, of votes of so many clients that are columns already."""
         added = _AddedVotes(self._part(share))
         added.add_columns(votes)
-        return self._ticket(added.read, deadline_s)
+        return self._ticket(added.read, deadline_s, clients)
 
     def add_whole(
         self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float, share: int = 0

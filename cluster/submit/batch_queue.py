@@ -127,7 +127,8 @@ class BatchQueue:
         self.batch_requests.add(batch.requests)
         answer: asyncio.Future[BatchAnswer] = self._loop.create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
-        self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer, traces=batch.traces))
+        encoded = batch.encode()
+        self._pending.add(PendingBatch(encoded, batch.deadline_s, answer, clients=batch.clients, traces=batch.traces))
 
     def _settle(self, batch: Batch, done: asyncio.Future[BatchAnswer]) -> None:
         self.waiting_bytes -= batch.size
@@ -180,9 +181,9 @@ class BatchQueue:
     def _has_place(self) -> bool:
         """Whether something may leave now. If what waits has to gather first, we look again when it may leave."""
         taken = len(self._proposals) + self._leader.places_taken
-        if not taken or taken >= PLACES or self._open.has_bulk:
+        if taken >= PLACES or self._open.has_bulk:
             return taken < PLACES
-        gather_s = self._pending.gather_s()
+        gather_s = self._pending.gather_s() if taken else self._pending.wait_s(self._open)
         if gather_s and self._gathering is None:
             self._gathering = self._loop.call_later(gather_s, self._gathered)
         return not gather_s
@@ -206,9 +207,12 @@ class BatchQueue:
         self._sent.update((id(batch), batch) for batch in group)
 
     def _mark_done(self, group: list[PendingBatch]) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         for batch in group:
             del self._sent[id(batch)]
-        rest_s = self._pending.ended(group)
+        rest_s = self._pending.ended(group, self._open)
         if rest_s:
             self._loop.call_later(rest_s, self._schedule)
 
@@ -299,6 +303,7 @@ class BatchQueue:
         forward = traced.note_forward(batch.traces, sent_s, leader)
         self._mark_done([batch])
         if done.cancelled():  # given up at its deadline, after its requests were told
+            self._schedule()
             return
         error = done.exception()
         if error is None:

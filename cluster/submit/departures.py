@@ -13,18 +13,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import msgspec
 
 from quorate.cluster.entry import Result
-from quorate.cluster.submit.open_batches import LIGHT_BYTES
+from quorate.cluster.submit.open_batches import LIGHT_BYTES, OpenBatches
+from quorate.cluster.submit.returning import CLOCK_S, Returning
 from quorate.tracing import RequestTrace
 
 BULK_BYTES = 16 * 1024  # a batch of more is bulk
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
 GIVES_WAY_S = 0.1  # so long after a very light batch left
-GATHER_S = 0.003  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
-CLOCK_S = 1e-6  # a loop's timer may fire earlier by less than this
+GATHER_S = 0.012  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
 REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
@@ -55,6 +56,7 @@ class PendingBatch:
     deadline_s: float
     answer: asyncio.Future[BatchAnswer]
     ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
+    clients: int = 0  # that wait for it at this node
     attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
     traces: Sequence[RequestTrace] = ()  # of its requests, those that are traced
 
@@ -71,6 +73,9 @@ class PendingBatch:
             self.answer.set_exception(error)
 
 
+_encoded_of, _clients_of, _is_ours = map(attrgetter, ("encoded", "clients", "ours"))
+
+
 class Departures:
     """Used on one loop, whose time `now_s` is."""
 
@@ -80,6 +85,7 @@ class Departures:
         self._bulk: deque[PendingBatch] = deque()
         self._light_under_way: dict[PendingBatch, float] = {}  # the first batch of each group, and since when
         self._bulk_under_way: dict[PendingBatch, float] = {}
+        self._returning = Returning()
         self._rests_until_s = 0.0
         self._gives_way_until_s = float("-inf")
 
@@ -108,11 +114,18 @@ class Departures:
         return removed
 
     def gather_s(self) -> float:
-        """How many seconds light batches, if there are no others, have to wait until they may leave; 0 if they may."""
+        """How many seconds light batches, if there are no others, have to wait because of those that are under way; 0:
+        they may leave."""
         if not self._light_under_way or self._bulk or self._bulk_under_way:
             return 0.0
         left_s = next(reversed(self._light_under_way.values())) + GATHER_S - self._now_s()
         return left_s if left_s >= CLOCK_S else 0.0
+
+    def wait_s(self, still_open: OpenBatches) -> float:
+        """The same, where nothing is under way, because of those that were answered."""
+        if self._bulk or not self._returning.expected:
+            return 0.0
+        return self._returning.wait_s(still_open.clients, len(self._light), self._now_s())
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
 
@@ -123,9 +136,9 @@ class Departures:
         """
         now_s = self._now_s()
         gives_way = now_s < self._gives_way_until_s
-        if self._light and not self._is_turn_of_bulk(now_s, gives_way):
+        if self._light and not (self._bulk and self._is_turn_of_bulk(now_s, gives_way)):
             group = _group(self._light, bytes_max)
-            if any(len(batch.encoded) <= LIGHT_BYTES for batch in group):
+            if min(map(len, map(_encoded_of, group))) <= LIGHT_BYTES:
                 self._gives_way_until_s = now_s + GIVES_WAY_S
             self._light_under_way[group[0]] = now_s
         elif self._bulk_may_leave(now_s, gives_way):
@@ -144,13 +157,18 @@ class Departures:
             return bool(self._bulk)
         return not self._bulk_under_way and now_s >= self._rests_until_s
 
-    def ended(self, group: list[PendingBatch]) -> float:
+    def ended(self, group: list[PendingBatch], still_open: OpenBatches) -> float:
         """Returns how long the bulk batches that wait should rest from now on, in seconds."""
-        self._light_under_way.pop(group[0], None)
+        now_s = self._now_s()
+        began_s = self._light_under_way.pop(group[0], None)
+        if began_s is not None:
+            clients, batches = sum(map(_clients_of, group)), len(group) - sum(map(_is_ours, group))
+            there = still_open.clients, len(self._light)
+            self._returning.answered(clients, batches, now_s, now_s - began_s, there)
+            return 0.0
         began_s = self._bulk_under_way.pop(group[0], None)
         if began_s is None:
             return 0.0
-        now_s = self._now_s()
         size = sum(len(batch.encoded) for batch in group)
         rest_s = min(REST * max(1.0, size / GIVING_WAY_BYTES) * (now_s - began_s), REST_MAX_S)
         self._rests_until_s = now_s + rest_s

@@ -9,12 +9,16 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 
 from quorate.cluster.submit.batch import Batch
 
 BATCH_BYTES = 256 * 1024  # a batch of this size leaves alone; only a single request can make a bigger one
 LIGHT_BYTES = 4 * 1024  # of a request: some fifty votes
 DEADLINES_APART_S = 1.0  # between the requests of a batch: the whole batch is refused at the earliest deadline
+
+
+_clients_of = attrgetter("clients")
 
 
 class OpenBatches:
@@ -24,6 +28,11 @@ class OpenBatches:
 
     def __len__(self) -> int:
         return len(self._light) + len(self._bulk)
+
+    @property
+    def clients(self) -> int:
+        """How many wait for light ones."""
+        return sum(map(_clients_of, self._light))
 
     @property
     def has_bulk(self) -> bool:

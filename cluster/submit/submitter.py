@@ -92,26 +92,30 @@ class Submitter:
         tallied: Tallied = await ticket.answer
         return tallied
 
-    async def cast_columns(self, votes: VoteColumns, *, timeout_s: float, share: int = 0) -> DecidedColumns:
-        """`cast`, of votes that are columns already, hashed with `hash_key`."""
+    async def cast_columns(
+        self, votes: VoteColumns, *, timeout_s: float, share: int = 0, clients: int = 1
+    ) -> DecidedColumns:
+        """`cast`, of votes of so many clients that are columns already, hashed with `hash_key`."""
         deadline_s, knew = self._now_s() + timeout_s, self._replica.state.newest_again
         if len(votes) < MANY or (outcomes := await self._early.of_columns(votes, knew, timeout_s)) is None:
-            return await self._count_columns(votes, deadline_s, knew, share)
+            return await self._count_columns(votes, deadline_s, knew, share, clients)
         version, logged = self._replica.state.version, places_of(outcomes, Outcome.APPLIED)
         if logged:
             some = VoteColumns([votes.keys[place] for place in logged], [votes.ids[place] for place in logged])
-            version, decided = await self._count_columns(some, deadline_s, knew, share)
+            version, decided = await self._count_columns(some, deadline_s, knew, share, clients)
             for place, outcome in zip(logged, decided, strict=True):
                 outcomes[place] = outcome
         return DecidedColumns(version, bytes(outcomes))
 
-    async def _count_columns(self, votes: VoteColumns, deadline_s: float, knew: int, share: int) -> DecidedColumns:
+    async def _count_columns(
+        self, votes: VoteColumns, deadline_s: float, knew: int, share: int, clients: int
+    ) -> DecidedColumns:
         share, size = self._share(share), votes.bytes_max
         if len(votes) < VERY_MANY:
-            ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share)
+            ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share, clients)
         else:
             async with self._queue.batch_alone(size, knew) as batch:
-                ticket = batch.add_columns(votes, deadline_s, share)
+                ticket = batch.add_columns(votes, deadline_s, share, clients)
         decided: DecidedColumns = await ticket.answer
         return decided
 

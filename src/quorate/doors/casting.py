@@ -49,6 +49,10 @@ class Casting(ByHand):
         self.votes = VoteColumns([], [])
         self._voters: list[tuple[Voter, int]] = []  # and the place of the first of its votes
 
+    @property
+    def voters(self) -> int:
+        return len(self._voters)
+
     def add(self, voter: Voter, votes: VoteColumns) -> None:
         self._voters.append((voter, len(self.votes.keys)))
         self.votes.keys += votes.keys
@@ -129,4 +133,5 @@ class Castings:
             self._run(casting, share)
 
     def _run(self, casting: Casting, share: int) -> None:
-        casting.run(self._submitter.cast_columns(casting.votes, timeout_s=self._timeout_s, share=share))
+        voters = casting.voters
+        casting.run(self._submitter.cast_columns(casting.votes, timeout_s=self._timeout_s, share=share, clients=voters))

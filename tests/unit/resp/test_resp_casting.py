@@ -69,14 +69,16 @@ def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest
             assert "OK" == client.ask("AUTH", token)
         cast, shares = node.door.submitter.cast_columns, []
 
-        def noted(votes: VoteColumns, *, timeout_s: float, share: int) -> Coroutine[Any, Any, DecidedColumns]:
-            shares.append((len(votes), share))
-            return cast(votes, timeout_s=timeout_s, share=share)
+        def noted(
+            votes: VoteColumns, *, timeout_s: float, share: int, clients: int
+        ) -> Coroutine[Any, Any, DecidedColumns]:
+            shares.append((len(votes), share, clients))
+            return cast(votes, timeout_s=timeout_s, share=share, clients=clients)
 
         monkeypatch.setattr(node.door.submitter, "cast_columns", noted)
         node.http.call(lambda: [client.sock.send(xadd(number)) for number, client in enumerate((one, other))])
         assert ["0", "0"] == [client.reply().partition("-")[2] for client in (one, other)]
-        assert [(1, 1), (1, 2)] == sorted(shares)
+        assert [(1, 1, 1), (1, 2, 1)] == sorted(shares)
         assert {"happy": 2, "sad": 0} == node.tally()
 
 

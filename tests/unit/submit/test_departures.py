@@ -56,7 +56,7 @@ class Waiting:
         return names
 
     def end(self, names: str) -> float:
-        return self.departures.ended(self._groups.pop(names))
+        return self.departures.ended(self._groups.pop(names), OpenBatches())
 
 
 @in_virtual_time
