@@ -33,7 +33,7 @@ from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink, ManualPoll
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 
-OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
+OPTIONS_PER_TURN = 2_000  # looked up in one turn of the loop
 MARKED_AT_ONCE = 200  # deleted polls
 MARKED_A_FLUSH = 2_000  # so that a new leadership with very many does not hold up what changes
 CHECK_EVERY_S = 10.0  # between two comparisons of what a sink stores with what was written

@@ -148,16 +148,20 @@ class History:
         if applied.polls:
             self._polls.update(dict.fromkeys(applied.polls))
 
-    def _find_polls(self, state: StateMachine) -> None:
+    async def _find_polls(self, span: OpenSpan) -> None:
         """The polls of the options that changed: as many as there is time for, but all of an option."""
+        state = span.state
         if len(self._options) > NAMES_MAX:
             self._options.clear()
             self._polls.update(dict.fromkeys(state.some_polls(POLLS_MAX)))
-        room = OPTIONS_A_SECOND
-        while self._options and room > 0:
-            found = state.polls_with(self._options.pop())
+        room, since_rest = OPTIONS_A_SECOND, 0
+        while self._options and room > 0 and self._goes_on(span):
+            found = tuple(state.polls_with(self._options.pop()))
             self._polls.update(dict.fromkeys(found))
-            room -= 1 + len(tuple(found))
+            room, since_rest = room - 1 - len(found), since_rest + 1 + len(found)
+            if since_rest >= OPTIONS_BETWEEN:
+                since_rest = 0
+                await asyncio.sleep(0)
 
     # ---- seconds ----------------------------------------------------------------------------------------------------
 
@@ -177,7 +181,7 @@ class History:
             self._end_span()
         else:
             span = self._span_at(now)
-            self._find_polls(span.state)
+            await self._find_polls(span)
             await self._look_at_polls(span, now)
             if self._span is span:
                 span.ended = max(span.ended, now)

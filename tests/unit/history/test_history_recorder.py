@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import ChangePoll, CreatePoll
+from quorate.cluster.fsm import StateMachine
 from quorate.cluster.submit.submitter import Submitter
 from quorate.history.history_file import NAME
 from quorate.history.measuring import decode_options, measure, measure_big
-from quorate.history.recorder import BREAK_S, FRESH_MS, OPTIONS_A_SECOND, POLLS_A_SECOND, History
+from quorate.history.recorder import BREAK_S, FRESH_MS, OPTIONS_A_SECOND, OPTIONS_BETWEEN, POLLS_A_SECOND, History
 from quorate.history.steps import rows_at
 from quorate.turns import Turns
 from quorate.vote import Vote
@@ -330,6 +332,33 @@ async def test_options_of_many_polls_are_looked_at_in_their_turn(tmp_path: Path)
     assert 20 <= len(node.history._span.last) <= 23  # type: ignore[union-attr]
     await node.pass_s(3)
     assert polls == len(node.history._span.last)  # type: ignore[union-attr]
+    await node.history.stop()
+
+
+@on_loop
+async def test_of_many_options_that_changed_some_are_looked_up_in_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes for 20,000 options a second had the loop stand still for 8 ms each second."""
+    node, turns, looked_up = Recorded(tmp_path), [0], Counter[int]()
+    await node.make("mood", ["yes", "no"])
+    await node.pass_s()
+    polls_with = type(node.replica.state).polls_with
+
+    def noted(state: StateMachine, option: str) -> Iterable[str]:
+        looked_up[turns[0]] += 1
+        return polls_with(state, option)
+
+    def turn() -> None:
+        turns[0] += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    monkeypatch.setattr(type(node.replica.state), "polls_with", noted)
+    node.history._options.update({"yes"}, map(str, range(OPTIONS_A_SECOND // 2)))
+    turn()
+    await node.pass_s()
+    assert OPTIONS_A_SECOND // 2 + 1 == looked_up.total()
+    assert max(looked_up.values()) <= OPTIONS_BETWEEN
     await node.history.stop()
 
 
