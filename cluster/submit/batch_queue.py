@@ -28,8 +28,15 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections, traced
 from quorate.cluster.submit.batch import Batch
-from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch, TracedBatchAnswer
+from quorate.cluster.submit.departures import (
+    GIVING_WAY_BYTES,
+    BatchAnswer,
+    Departures,
+    PendingBatch,
+    TracedBatchAnswer,
+)
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
+from quorate.cluster.submit.light_votes import LightVotes
 from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
@@ -79,6 +86,7 @@ class BatchQueue:
         self._gathering: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
+        self.light_votes = LightVotes(replica)
         self.batch_requests = Histogram(COUNTS)
         replica.on_leadership(self._on_leadership)
 
@@ -93,29 +101,40 @@ class BatchQueue:
         """
         self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
-        batch = self._open.batch_for(size, deadline_s, knows)
+        batch = self._open.batch_for(size, deadline_s, knows, self._bulk_bytes)
         batch.note_trace()
         self.waiting_bytes += size
         self._schedule()
         return batch
 
+    @property
+    def _bulk_bytes(self) -> int:
+        """Of bulk that goes into the log together."""
+        return GIVING_WAY_BYTES if self.light_votes.come else BATCH_BYTES
+
     def _check_room(self, size: int) -> None:
-        if self._stopped:
-            raise NotReady("this node is stopping; ask another one")
+        self._check_running()
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
 
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise NotReady("this node is stopping; ask another one")
+
     @asynccontextmanager
-    async def batch_alone(self, size: int, knew: int) -> AsyncIterator[Batch]:
-        """A batch that no other request joins. It leaves after the block, which may take its time to fill it."""
-        self._check_room(size)
+    async def batch_alone(self, size: int, knew: int, *, goes_on: bool = False) -> AsyncIterator[Batch]:
+        """A batch that no other request joins. It leaves after the block, which may take its time to fill it.
+
+        With `goes_on` it has the rest of a request that found room before, and is not refused for want of it.
+        """
+        self._check_running() if goes_on else self._check_room(size)
         batch = Batch(knew)
         batch.note_trace()
         batch.size = size
         self.waiting_bytes += size
         try:
             yield batch
-            self._check_room(0)
+            self._check_running()
         except BaseException:
             self.waiting_bytes -= size
             raise
@@ -201,7 +220,7 @@ class BatchQueue:
         """The batches that leave together now, encoded. Empty: none may leave."""
         for batch in self._open.close(bulk=not self._pending.has_bulk):
             self._encode(batch)
-        return self._pending.take(bytes_max)
+        return self._pending.take(bytes_max, min(bytes_max, self._bulk_bytes))
 
     def _mark_sent(self, group: list[PendingBatch]) -> None:
         self._sent.update((id(batch), batch) for batch in group)

@@ -129,7 +129,7 @@ class Departures:
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
 
-    def take(self, bytes_max: int) -> list[PendingBatch]:
+    def take(self, bytes_max: int, bulk_bytes_max: int) -> list[PendingBatch]:
         """What leaves together now: one batch, or several up to so many bytes. Empty if none may leave yet.
 
         `ended` tells when they are not under way any more.
@@ -142,7 +142,7 @@ class Departures:
                 self._gives_way_until_s = now_s + GIVES_WAY_S
             self._light_under_way[group[0]] = now_s
         elif self._bulk_may_leave(now_s, gives_way):
-            group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if gives_way else bytes_max)
+            group = _group(self._bulk, min(bulk_bytes_max, GIVING_WAY_BYTES) if gives_way else bulk_bytes_max)
             self._bulk_under_way[group[0]] = now_s
         else:
             group = []

@@ -50,7 +50,7 @@ class Waiting:
 
     def take(self) -> str:
         """The names of those that leave together."""
-        group = self.departures.take(BATCH_BYTES)
+        group = self.departures.take(BATCH_BYTES, BATCH_BYTES)
         names = "".join(self._names[id(batch)] for batch in group)
         self._groups[names] = group
         return names
