@@ -37,7 +37,7 @@ from quorate.cluster.submit.departures import (
 )
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
 from quorate.cluster.submit.light_votes import LightVotes
-from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
+from quorate.cluster.submit.open_batches import BATCH_BYTES, LIGHT_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.measures import COUNTS, Histogram
@@ -76,7 +76,9 @@ class BatchQueue:
         self._waiting_bytes_max = waiting_bytes_max
         self._open = OpenBatches()  # not yet encoded: requests may still join
         self._loop = asyncio.get_running_loop()
-        self._pending = Departures(self._loop.time)  # encoded, waiting for a leader or a free place
+        self.light_votes = LightVotes(replica)
+        # Encoded, waiting for a leader or a free place.
+        self._pending = Departures(self._loop.time, self.light_votes.come)
         self._sent: dict[int, PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
@@ -86,7 +88,6 @@ class BatchQueue:
         self._gathering: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
-        self.light_votes = LightVotes(replica)
         self.batch_requests = Histogram(COUNTS)
         replica.on_leadership(self._on_leadership)
 
@@ -101,16 +102,12 @@ class BatchQueue:
         """
         self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
-        batch = self._open.batch_for(size, deadline_s, knows, self._bulk_bytes)
+        bulk_bytes = GIVING_WAY_BYTES if size > LIGHT_BYTES and self.light_votes.come() else BATCH_BYTES
+        batch = self._open.batch_for(size, deadline_s, knows, bulk_bytes)
         batch.note_trace()
         self.waiting_bytes += size
         self._schedule()
         return batch
-
-    @property
-    def _bulk_bytes(self) -> int:
-        """Of bulk that goes into the log together."""
-        return GIVING_WAY_BYTES if self.light_votes.come else BATCH_BYTES
 
     def _check_room(self, size: int) -> None:
         self._check_running()
@@ -220,7 +217,7 @@ class BatchQueue:
         """The batches that leave together now, encoded. Empty: none may leave."""
         for batch in self._open.close(bulk=not self._pending.has_bulk):
             self._encode(batch)
-        return self._pending.take(bytes_max, min(bytes_max, self._bulk_bytes))
+        return self._pending.take(bytes_max)
 
     def _mark_sent(self, group: list[PendingBatch]) -> None:
         self._sent.update((id(batch), batch) for batch in group)

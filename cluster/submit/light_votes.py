@@ -6,13 +6,12 @@ Each node tells by the entries that it applies, so it does not matter at which n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
-from quorate.cluster.entry import Result, VotesResult, WholeResult
+from quorate.cluster.entry import VotesResult
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 
-LIGHT_VOTES = 100  # of a batch at the most: it may hold requests of several clients
+LIGHT_VOTES = 100  # of a batch at the most, which may hold requests of several clients. Those without an id are sums
 REMEMBERED_S = 2.0  # so who votes once a second finds no heavy work in his way either
 
 
@@ -22,22 +21,13 @@ class LightVotes:
         self._until_s = float("-inf")
         replica.on_applied(self._on_applied)
 
-    @property
     def come(self) -> bool:
         """Whether some were counted a moment ago."""
         return self._now_s() < self._until_s
 
     def _on_applied(self, applied: Applied) -> None:
-        if any(0 < _votes(results) <= LIGHT_VOTES for results in applied.results):
-            self._until_s = self._now_s() + REMEMBERED_S
-
-
-def _votes(batch: Iterable[Result]) -> int:
-    """How many it took the node one by one to apply: those without an id are one for each choice."""
-    count = 0
-    for result in batch:
-        if type(result) is VotesResult:
-            count += len(result.outcomes) + len(result.plain)
-        elif type(result) is WholeResult:
-            count += result.votes
-    return count
+        for results in applied.results:
+            last = results[-1] if results else None  # before it are only what its node knew, and votes in other shares
+            if type(last) is VotesResult and 0 < len(last.outcomes) + len(last.plain) <= LIGHT_VOTES:
+                self._until_s = self._now_s() + REMEMBERED_S
+                return

@@ -102,7 +102,7 @@ class Submitter:
 
         def is_full(size: int, left: int) -> bool:
             is_bulk = size > BULK_BYTES and left > LIGHT_VOTES  # and no piece is taken for light votes
-            return is_bulk and self._queue.light_votes.come and self._now_s() < half_s
+            return is_bulk and self._queue.light_votes.come() and self._now_s() < half_s
 
         tallied = Tallied(0, 0, [], 0)
         done = 0

@@ -32,7 +32,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
-        self.departures = Departures(lambda: self.now_s)
+        self.departures = Departures(lambda: self.now_s, lambda: False)
         self._names: dict[int, str] = {}
         self._groups: dict[str, list[PendingBatch]] = {}
 
@@ -50,7 +50,7 @@ class Waiting:
 
     def take(self) -> str:
         """The names of those that leave together."""
-        group = self.departures.take(BATCH_BYTES, BATCH_BYTES)
+        group = self.departures.take(BATCH_BYTES)
         names = "".join(self._names[id(batch)] for batch in group)
         self._groups[names] = group
         return names

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quorate.cluster.submit.departures import GIVING_WAY_BYTES
+from quorate.cluster.submit.departures import GIVING_WAY_BYTES, REST
 from quorate.cluster.submit.light_votes import LIGHT_VOTES, REMEMBERED_S
 from quorate.cluster.submit.submitter import VERY_MANY, Submitter
 from quorate.cluster.submit.vote_columns import VoteColumns
@@ -17,7 +17,7 @@ from tests.support.on_loop import in_virtual_time
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, pair, shape
 
 PIECES = 4
-PIECE = 1_000  # of votes with an id, each for a choice of its own
+PIECE = 750  # of votes with an id, each for a choice of its own
 OPTIONS = ["happy", "sad", "angry"]  # nobody knows the last one
 
 
@@ -89,8 +89,8 @@ async def test_without_light_votes_a_request_is_one_entry() -> None:
 async def test_the_last_piece_is_not_taken_for_light_votes(beyond: int) -> None:
     """Otherwise requests in pieces would be followed by others in pieces for ever."""
     replica, submitter = await beside_light_votes()
-    votes = many(2 * PIECE + beyond)
-    assert 2 + (beyond > LIGHT_VOTES) == await entries_of(replica, submitter, votes)
+    votes = many(3 * PIECE + beyond)
+    assert 3 + (beyond > LIGHT_VOTES) == await entries_of(replica, submitter, votes)
     await asyncio.sleep(REMEMBERED_S)
     assert 1 == await entries_of(replica, submitter, votes)
 
@@ -149,10 +149,25 @@ async def test_light_votes_pass_between_two_pieces() -> None:
 
 
 @in_virtual_time
+async def test_the_next_piece_leaves_when_the_rest_after_the_last_one_is_over() -> None:
+    replica, submitter = await beside_light_votes()
+    replica.held = []
+    big, loop = cast(submitter, many()), asyncio.get_running_loop()
+    await until_held(replica, 1)
+    await asyncio.sleep(0.01)
+    replica.commit_held()
+    replica.held, ended_s = [], loop.time()
+    await until_held(replica, 1)
+    assert REST * 0.01 == pytest.approx(loop.time() - ended_s, abs=0.005)
+    replica.commit_held()
+    await big
+
+
+@in_virtual_time
 async def test_requests_that_share_a_batch_are_a_piece_together() -> None:
     replica, submitter = await beside_light_votes()
     replica.held = []
-    votes = [cast(submitter, [Vote("happy", id=f"{n} {m}") for m in range(PIECE)]) for n in range(6)]
+    votes = [cast(submitter, [Vote("happy", id=f"{n} {m}") for m in range(1_000)]) for n in range(6)]
     await until_held(replica, 1)
     longest = max(len(each) for each, _ in replica.held)
     replica.commit_held()
