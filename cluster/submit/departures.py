@@ -1,6 +1,6 @@
 """Encoded batches that wait to leave, and which of them leave together: light ones do not wait for bulk ones.
 
-What the leader proposes after a bulk batch is applied after it, and that takes every node up to ten milliseconds. Bulk
+What the leader proposes after a bulk batch is applied after it, and that takes every node some milliseconds. Bulk
 batches may come by the hundred, from clients that send thousands of votes a request. So where both kinds wait, each has
 one of the two places. While very light ones come, of a few votes each, bulk entries are smaller, one is under way at a
 time, and when it has ended the next one waits for twice as long as it took, or longer after a request that made a very

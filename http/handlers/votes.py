@@ -89,7 +89,8 @@ CAST = Operation(
         "application/x-ndjson": Vote,
     },
     f"Up to {VOTES_PER_REQUEST_MAX:,} votes and {REQUEST_BYTES_MAX:,} bytes. Each vote stands alone, "
-    "unless all are counted as a whole. A single vote that is rejected answers with its reason's status.",
+    "unless all are counted as a whole; then they count at one version, otherwise at that of the answer or before it. "
+    "A single vote that is rejected answers with its reason's status.",
 )
 OPEN_PRODUCER = Operation(
     "Open a producer session, or take it over with a new epoch",
