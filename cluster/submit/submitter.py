@@ -28,6 +28,7 @@ from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, Vote
 from quorate.errors import Deleted, NotReady, OutcomeUnknown, QuorateError, TooLarge
 from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
+from quorate.words import count
 
 VERY_MANY = 2_000  # votes; to put more into a batch takes the loop a millisecond
 
@@ -115,7 +116,7 @@ class Submitter:
             except QuorateError as error:
                 if not done:
                     raise
-                words = f"{done:,} of {len(votes):,} votes were decided; of the others: {error.detail}"
+                words = f"{done:,} of {count(len(votes), 'vote')} were decided; of the others: {error.detail}"
                 raise OutcomeUnknown(words) from error
             done += added
         return tallied
