@@ -51,6 +51,7 @@ SWEEP_S = 0.1
 REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
 FORWARDED_MAX = 8  # batches of one follower that wait here; one that tells the truth sends `PLACES` on each way
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
+STOPPING = "this node is stopping; ask another one"
 
 
 log = logging.getLogger(__name__)
@@ -110,13 +111,10 @@ class BatchQueue:
         return batch
 
     def _check_room(self, size: int) -> None:
-        self._check_running()
+        if self._stopped:
+            raise NotReady(STOPPING)
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
-
-    def _check_running(self) -> None:
-        if self._stopped:
-            raise NotReady("this node is stopping; ask another one")
 
     @asynccontextmanager
     async def batch_alone(self, size: int, knew: int, *, goes_on: bool = False) -> AsyncIterator[Batch]:
@@ -124,14 +122,16 @@ class BatchQueue:
 
         With `goes_on` it has the rest of a request that found room before, and is not refused for want of it.
         """
-        self._check_running() if goes_on else self._check_room(size)
+        if not goes_on:
+            self._check_room(size)
         batch = Batch(knew)
         batch.note_trace()
         batch.size = size
         self.waiting_bytes += size
         try:
             yield batch
-            self._check_running()
+            if self._stopped:
+                raise NotReady(STOPPING)
         except BaseException:
             self.waiting_bytes -= size
             raise
@@ -393,4 +393,4 @@ class BatchQueue:
         for batch in self._open.remove(lambda batch: True):
             self._encode(batch)
         for pending in self._pending.remove(lambda batch: True):
-            pending.refuse(NotReady("this node is stopping; ask another one"))
+            pending.refuse(NotReady(STOPPING))
