@@ -21,6 +21,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
 from quorate.doors.events import Events
 from quorate.doors.limits import Limits
+from quorate.doors.tls_listener import TlsListener
 from quorate.history.recorder import History
 from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
 from quorate.http.origins import Origins
@@ -31,6 +32,14 @@ from tests.support.local_replica import LocalReplica
 
 T = TypeVar("T")
 TIMEOUT_S = 10.0
+
+
+def hold_little(servers: Sequence[object], size: int) -> None:
+    """Of what the connections that these accept have not read, the system holds no more from now on."""
+    for server in servers:
+        sockets = [server._socket] if isinstance(server, TlsListener) else cast(asyncio.Server, server).sockets
+        for listening in sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 @dataclass(frozen=True)
@@ -74,9 +83,7 @@ class Node:
 
     def hold_little_in_sockets(self) -> None:
         """From now on, what clients leave unread stays in the node: the system would take megabytes of each answer."""
-        for server in self.server._servers:
-            for listening in cast(asyncio.Server, server).sockets:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        hold_little(self.server._servers, 64 * 1024)
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """One request on a connection of its own. A body that is not bytes is sent as JSON."""

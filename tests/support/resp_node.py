@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from quorate.cluster import entry
 from quorate.resp.connection import RespConnection
 from quorate.resp.door import ClusterNode, Door
 from quorate.resp.server import RespServer
 from tests.support import http_node
-from tests.support.http_node import MOOD, Node
+from tests.support.http_node import MOOD, Node, hold_little
 from tests.support.resp_client import Client
 
 
@@ -33,10 +32,8 @@ class RespNode:
 
     def connect_lazy(self) -> Client:
         """What this client leaves unread stays in the node: the systems would take megabytes of it."""
-        for server in self.server._servers:
-            for listening in cast(Any, server).sockets:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-        return Client(self.port, holds_bytes=16 * 1024)
+        hold_little(self.server._servers, 16 * 1024)
+        return Client(self.port, self.trusts, holds_bytes=16 * 1024)
 
     def create(self, poll: str = "mood", options: Sequence[str] = ("happy", "sad"), **more: Any) -> None:
         answer = self.http.ask("POST", "/polls", {**MOOD, "id": poll, "options": list(options), **more})

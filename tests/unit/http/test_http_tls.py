@@ -63,6 +63,24 @@ def test_a_connection_serves_many_requests_and_events(node: Node) -> None:
     wait_for("the stream is gone", lambda: node.api.counts.streams == 0)
 
 
+def test_what_a_client_leaves_unread_is_counted(authority: Authority) -> None:
+    """What was sealed and not sent was in no count, so answers of megabytes had no bound."""
+    with over_tls(authority) as node, socket.socket() as sock:
+        assert (
+            201
+            == node.ask("POST", "/polls", {"id": "big", "options": [f"option {n:05}" for n in range(50_000)]}).status
+        )
+        node.hold_little_in_sockets()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        sock.settimeout(TIMEOUT_S)
+        sock.connect(("127.0.0.1", node.port))
+        with authority.client_context().wrap_socket(sock, server_hostname="localhost") as sealed:
+            sealed.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_for("the answer is held", lambda: sum(each.unsent for each in node.server._open()) > 500_000)
+            wait_for("it is seen unread", lambda: all(each.unread_since_s for each in node.server._open()))
+            wait_for("the budget has it", lambda: node.server.unsent.held > 500_000)
+
+
 @pytest.mark.parametrize(
     "request_line", [b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", b"POST /votes HTTP/1.1\r\n"]
 )

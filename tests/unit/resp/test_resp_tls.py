@@ -11,6 +11,7 @@ from quorate.security.tls import server_tls
 from tests.support.certificates import Authority
 from tests.support.resp_client import Client, Error, command, xadd
 from tests.support.resp_node import RespNode, running
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +46,15 @@ def test_nobody_else_is_answered(node: RespNode, first: bytes) -> None:
         client.send(first + xadd("plain"))
         assert b"" == client.rest()
     assert 0 == node.tally()["sad"]
+
+
+def test_what_a_client_leaves_unread_is_counted(node: RespNode) -> None:
+    """What was sealed and not sent was in no count: a hundred clients had each node hold 600 MB."""
+    node.create("big", [f"option {number:05}" for number in range(20_000)])
+    with node.connect_lazy() as client:
+        client.send(command("HGETALL", "poll:big"))
+        wait_for("the reply is held", lambda: sum(each.unsent for each in node.connections()) > 500_000)
+        node.http.call(node.door.unsent.sweep, 0.0)
+        assert node.door.unsent.held > 500_000
+        assert 40_000 == len(client.reply())
+        wait_for("all is sent", lambda: not sum(each.unsent for each in node.connections()))

@@ -1,0 +1,159 @@
+"""What is written over TLS is handed on in pieces: in their order, some in a turn of the loop, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import cast
+
+import pytest
+
+from quorate.doors.in_pieces import PIECE_BYTES, PIECES_AT_ONCE, InPieces, PiecedTransport
+from tests.support.on_loop import in_virtual_time
+
+
+class Beneath(asyncio.Transport):
+    """TLS, which takes `room` bytes and then says that it takes no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.protocol: asyncio.Protocol | None = None
+        self.taken, self.room, self.closed, self.held = list[bytes](), room, False, False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.taken.append(bytes(data))
+        self.room -= len(data)
+        if self.room < 0 and not self.held:
+            self.held = True
+            assert self.protocol is not None
+            self.protocol.pause_writing()
+
+    def free(self, room: int) -> None:
+        """The client has read."""
+        self.room = room
+        if self.held:
+            self.held = False
+            assert self.protocol is not None
+            self.protocol.resume_writing()
+
+    def get_write_buffer_size(self) -> int:
+        return max(0, -self.room)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class Connection(asyncio.Protocol):
+    transport: PiecedTransport
+
+    def __init__(self) -> None:
+        self.told = list[str]()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(PiecedTransport, transport)
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+
+def connected(room: int = 10**9) -> tuple[Beneath, Connection]:
+    beneath, connection = Beneath(room), Connection()
+    beneath.protocol = InPieces(connection)
+    beneath.protocol.connection_made(beneath)
+    return beneath, connection
+
+
+@in_virtual_time
+async def test_a_turn_of_the_loop_seals_some_pieces() -> None:
+    """Three megabytes were sealed in one go."""
+    beneath, connection = connected()
+    connection.transport.write(bytes(10 * PIECES_AT_ONCE * PIECE_BYTES))
+    for turn in range(1, 11):
+        assert turn * PIECES_AT_ONCE == len(beneath.taken)
+        await asyncio.sleep(0)
+    assert {PIECE_BYTES} == set(map(len, beneath.taken))
+    assert ["pause", "resume"] == connection.told
+
+
+@in_virtual_time
+async def test_what_the_client_does_not_read_waits_and_is_counted() -> None:
+    beneath, connection = connected(room=PIECE_BYTES)
+    size = 50 * PIECE_BYTES
+    connection.transport.write(bytes(size))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert 2 == len(beneath.taken)
+    assert size - PIECE_BYTES == connection.transport.get_write_buffer_size()
+    connection.transport.write(b"x")
+    assert 2 == len(beneath.taken), "nothing overtakes"
+    assert ["pause"] == connection.told
+    beneath.free(size)
+    while len(connection.told) < 2:
+        await asyncio.sleep(0)
+    assert (0, b"x") == (connection.transport.get_write_buffer_size(), beneath.taken[-1])
+
+
+@in_virtual_time
+async def test_a_connection_closes_when_all_is_handed_on() -> None:
+    beneath, connection = connected(room=0)
+    connection.transport.write(bytes(3 * PIECE_BYTES))
+    connection.transport.close()
+    connection.transport.write(b"too late")
+    assert connection.transport.is_closing()
+    assert not beneath.closed
+    beneath.free(10**9)
+    await asyncio.sleep(0)
+    assert beneath.closed
+    assert 3 * PIECE_BYTES == sum(map(len, beneath.taken))
+
+
+@in_virtual_time
+async def test_a_connection_that_is_aborted_or_lost_holds_nothing() -> None:
+    for end in ("abort", "loss"):
+        beneath, connection = connected(room=0)
+        connection.transport.write(bytes(3 * PIECE_BYTES))
+        if end == "abort":
+            connection.transport.abort()
+        else:
+            assert beneath.protocol is not None
+            beneath.protocol.connection_lost(None)
+            beneath.closed = True
+        beneath.free(10**9)
+        await asyncio.sleep(0)
+        assert PIECE_BYTES == sum(map(len, beneath.taken))
+        assert beneath.closed
+
+
+@pytest.mark.parametrize("seed", range(5))
+@in_virtual_time
+async def test_whatever_is_written_comes_in_its_order(seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    beneath, connection = connected(room=chance.randrange(3 * PIECE_BYTES))
+    expected = b""
+    for _ in range(60):
+        data = chance.randbytes(chance.choice([1, 100, PIECE_BYTES, 5 * PIECE_BYTES]))
+        expected += data
+        if chance.random() < 0.3:
+            half = len(data) // 2
+            connection.transport.writelines([data[:half], data[half:]])
+        else:
+            connection.transport.write(data)
+        if chance.random() < 0.5:
+            await asyncio.sleep(0)
+        if chance.random() < 0.5:
+            beneath.free(chance.randrange(8 * PIECE_BYTES))
+    while connection.transport.get_write_buffer_size():
+        beneath.free(10 * PIECE_BYTES)
+        await asyncio.sleep(0)
+    assert expected == b"".join(beneath.taken)
