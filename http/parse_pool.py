@@ -1,5 +1,7 @@
 """Parses big bodies on a thread, so that the loop can send Raft's heartbeats meanwhile. Small ones are parsed at once.
 
+A body is big by its bytes, or by its votes: one that is refused takes three bytes, and as long as fifty that are not.
+
 One thread is enough, since the parser holds the interpreter's lock: the loop runs between two bodies and whenever the
 interpreter switches threads. After a body the thread rests, before it begins the next (`turns.py`). The number of
 waiting bodies is bounded. A further body is refused with `Overloaded`, and nothing of it was counted.
@@ -16,6 +18,7 @@ from quorate.errors import Overloaded
 from quorate.turns import ThreadTurns
 
 BIG_BYTES = 64 * 1024
+OBJECTS_MAX = 1_000  # in a body that is parsed on the loop: four milliseconds, if all are refused
 WAITING_MAX = 32
 
 T = TypeVar("T")
@@ -29,7 +32,7 @@ class ParsePool:
 
     async def parse(self, read: Callable[[bytes], T], body: bytes) -> T:
         """Call `read(body)`: on the loop if the body is small, otherwise on the thread."""
-        if len(body) < BIG_BYTES:
+        if len(body) < BIG_BYTES and body.count(b"{") <= OBJECTS_MAX:
             return read(body)
         if self._waiting >= WAITING_MAX:
             raise Overloaded("too many big requests wait to be read; try again in a moment, or another node")

@@ -35,6 +35,7 @@ DETAILS = {
 }
 TOLD = {int(outcome): (outcome.reason, detail) for outcome, detail in DETAILS.items()}  # a request may have thousands
 DUPLICATE = int(Outcome.DUPLICATE)
+ID_BYTES, CHOICE_BYTES, SUM_BYTES = entry.ID_HASH_BYTES + 4, 10, 4  # encoded, at the least; an id has its pick
 
 
 class Ticket:
@@ -72,6 +73,11 @@ class _Part:
         self.plain_places: dict[int, int] = {}
         self.commands: list[Command | msgspec.Raw] = []
         self.votes_at = self.commands_at = 0  # of their results in those of the batch; known when it is encoded
+
+    @property
+    def bytes_min(self) -> int:
+        """That its votes take at the least when they are encoded."""
+        return ID_BYTES * len(self.picks) + CHOICE_BYTES * len(self.choices) + SUM_BYTES * len(self.plain)
 
     def add_to(self, commands: list[Command | msgspec.Raw]) -> None:
         if self.share:
@@ -184,16 +190,21 @@ class Batch:
         added.add(votes, hash_key)
         return self._ticket(added.read_of(votes), deadline_s)
 
-    async def add_many(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
-        """`add_votes` in pieces, between which the loop does other things.
+    async def add_many(
+        self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int, is_full: Callable[[int, int], bool]
+    ) -> tuple[Ticket, int]:
+        """`add_votes` in pieces, between which the loop does other things. Nobody else may have this batch meanwhile.
 
-        Nobody else may have this batch meanwhile.
+        `is_full` is asked between them, of the bytes that they take at the least and of the votes that are left.
+        Returns how many were added, too.
         """
-        added = _AddedVotes(self._part(share))
-        for start in range(0, len(votes), VOTES_A_PIECE):
-            added.add(votes[start : start + VOTES_A_PIECE], hash_key)
+        part, end = self._part(share), 0
+        added = _AddedVotes(part)
+        while end < len(votes) and not (end and is_full(part.bytes_min, len(votes) - end)):
+            added.add(votes[end : end + VOTES_A_PIECE], hash_key)
+            end = min(end + VOTES_A_PIECE, len(votes))
             await asyncio.sleep(0)
-        return self._ticket(added.read_of(votes), deadline_s)
+        return self._ticket(added.read_of(votes[:end]), deadline_s), end
 
     def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0, clients: int = 1) -> Ticket:
         """`add_votes`, of votes of so many clients that are columns already."""

@@ -28,9 +28,16 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections, traced
 from quorate.cluster.submit.batch import Batch
-from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch, TracedBatchAnswer
+from quorate.cluster.submit.departures import (
+    GIVING_WAY_BYTES,
+    BatchAnswer,
+    Departures,
+    PendingBatch,
+    TracedBatchAnswer,
+)
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
-from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
+from quorate.cluster.submit.light_votes import LightVotes
+from quorate.cluster.submit.open_batches import BATCH_BYTES, LIGHT_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.measures import COUNTS, Histogram
@@ -44,6 +51,7 @@ SWEEP_S = 0.1
 REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
 FORWARDED_MAX = 8  # batches of one follower that wait here; one that tells the truth sends `PLACES` on each way
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
+STOPPING = "this node is stopping; ask another one"
 
 
 log = logging.getLogger(__name__)
@@ -69,7 +77,9 @@ class BatchQueue:
         self._waiting_bytes_max = waiting_bytes_max
         self._open = OpenBatches()  # not yet encoded: requests may still join
         self._loop = asyncio.get_running_loop()
-        self._pending = Departures(self._loop.time)  # encoded, waiting for a leader or a free place
+        self.light_votes = LightVotes(replica)
+        # Encoded, waiting for a leader or a free place.
+        self._pending = Departures(self._loop.time, self.light_votes.come)
         self._sent: dict[int, PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
@@ -93,7 +103,8 @@ class BatchQueue:
         """
         self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
-        batch = self._open.batch_for(size, deadline_s, knows)
+        bulk_bytes = GIVING_WAY_BYTES if size > LIGHT_BYTES and self.light_votes.come() else BATCH_BYTES
+        batch = self._open.batch_for(size, deadline_s, knows, bulk_bytes)
         batch.note_trace()
         self.waiting_bytes += size
         self._schedule()
@@ -101,21 +112,26 @@ class BatchQueue:
 
     def _check_room(self, size: int) -> None:
         if self._stopped:
-            raise NotReady("this node is stopping; ask another one")
+            raise NotReady(STOPPING)
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
 
     @asynccontextmanager
-    async def batch_alone(self, size: int, knew: int) -> AsyncIterator[Batch]:
-        """A batch that no other request joins. It leaves after the block, which may take its time to fill it."""
-        self._check_room(size)
+    async def batch_alone(self, size: int, knew: int, *, goes_on: bool = False) -> AsyncIterator[Batch]:
+        """A batch that no other request joins. It leaves after the block, which may take its time to fill it.
+
+        With `goes_on` it has the rest of a request that found room before, and is not refused for want of it.
+        """
+        if not goes_on:
+            self._check_room(size)
         batch = Batch(knew)
         batch.note_trace()
         batch.size = size
         self.waiting_bytes += size
         try:
             yield batch
-            self._check_room(0)
+            if self._stopped:
+                raise NotReady(STOPPING)
         except BaseException:
             self.waiting_bytes -= size
             raise
@@ -377,4 +393,4 @@ class BatchQueue:
         for batch in self._open.remove(lambda batch: True):
             self._encode(batch)
         for pending in self._pending.remove(lambda batch: True):
-            pending.refuse(NotReady("this node is stopping; ask another one"))
+            pending.refuse(NotReady(STOPPING))

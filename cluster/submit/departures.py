@@ -1,6 +1,6 @@
 """Encoded batches that wait to leave, and which of them leave together: light ones do not wait for bulk ones.
 
-What the leader proposes after a bulk batch is applied after it, and that takes every node up to ten milliseconds. Bulk
+What the leader proposes after a bulk batch is applied after it, and that takes every node some milliseconds. Bulk
 batches may come by the hundred, from clients that send thousands of votes a request. So where both kinds wait, each has
 one of the two places. While very light ones come, of a few votes each, bulk entries are smaller, one is under way at a
 time, and when it has ended the next one waits for twice as long as it took, or longer after a request that made a very
@@ -79,8 +79,8 @@ _encoded_of, _clients_of, _is_ours = map(attrgetter, ("encoded", "clients", "our
 class Departures:
     """Used on one loop, whose time `now_s` is."""
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
-        self._now_s = now_s
+    def __init__(self, now_s: Callable[[], float], light_votes_come: Callable[[], bool]) -> None:
+        self._now_s, self._light_votes_come = now_s, light_votes_come
         self._light: deque[PendingBatch] = deque()
         self._bulk: deque[PendingBatch] = deque()
         self._light_under_way: dict[PendingBatch, float] = {}  # the first batch of each group, and since when
@@ -142,7 +142,8 @@ class Departures:
                 self._gives_way_until_s = now_s + GIVES_WAY_S
             self._light_under_way[group[0]] = now_s
         elif self._bulk_may_leave(now_s, gives_way):
-            group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if gives_way else bytes_max)
+            is_small = gives_way or self._light_votes_come()
+            group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if is_small else bytes_max)
             self._bulk_under_way[group[0]] = now_s
         else:
             group = []
@@ -158,7 +159,7 @@ class Departures:
         return not self._bulk_under_way and now_s >= self._rests_until_s
 
     def ended(self, group: list[PendingBatch], still_open: OpenBatches) -> float:
-        """Returns how long the bulk batches that wait should rest from now on, in seconds."""
+        """Returns how long the bulk batches that wait, or come now, should rest from now on, in seconds."""
         now_s = self._now_s()
         began_s = self._light_under_way.pop(group[0], None)
         if began_s is not None:
@@ -172,7 +173,7 @@ class Departures:
         size = sum(len(batch.encoded) for batch in group)
         rest_s = min(REST * max(1.0, size / GIVING_WAY_BYTES) * (now_s - began_s), REST_MAX_S)
         self._rests_until_s = now_s + rest_s
-        return rest_s if self._bulk else 0.0
+        return rest_s if now_s < self._gives_way_until_s else 0.0
 
     def forget_under_way(self) -> None:
         """They may stay open for as long as this node is cut off."""

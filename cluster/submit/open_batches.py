@@ -38,16 +38,18 @@ class OpenBatches:
     def has_bulk(self) -> bool:
         return bool(self._bulk)
 
-    def batch_for(self, size: int, deadline_s: float, knew: int) -> Batch:
+    def batch_for(self, size: int, deadline_s: float, knew: int, bulk_bytes: int = BATCH_BYTES) -> Batch:
         """The batch that a request of `size` bytes joins: one with room for it and a deadline near its own.
+
+        A bulk one has room for `bulk_bytes` at the most.
 
         Patient and impatient requests (of NSQ and HTTP, say) may come in turn, so two batches of each kind are open for
         joining at a time.
         """
-        batches = self._light if size <= LIGHT_BYTES else self._bulk
+        batches, bytes_max = (self._light, BATCH_BYTES) if size <= LIGHT_BYTES else (self._bulk, bulk_bytes)
         for batch in itertools.islice(reversed(batches), 2):
             is_near = abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S
-            if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knew and not batch.is_alone:
+            if batch.size + size <= bytes_max and is_near and batch.knew == knew and not batch.is_alone:
                 break
         else:
             batch = Batch(knew)

@@ -20,12 +20,15 @@ from quorate.cluster.submit import operators
 from quorate.cluster.submit.batch import refusal_of_whole
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
+from quorate.cluster.submit.departures import BULK_BYTES
 from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers, places_of
+from quorate.cluster.submit.light_votes import LIGHT_VOTES
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, VoteColumns
-from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
+from quorate.errors import Deleted, NotReady, OutcomeUnknown, QuorateError, TooLarge
 from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
+from quorate.words import count
 
 VERY_MANY = 2_000  # votes; to put more into a batch takes the loop a millisecond
 
@@ -58,8 +61,9 @@ class Submitter:
     ) -> Tallied:
         """Count votes that each stand alone. `share`: of the dedup window.
 
-        All are decided at the version that is answered, but for votes that change nothing: these may be answered at an
-        earlier one (`early_answers.py`).
+        All are decided at the version that is answered, or an earlier one: votes that change nothing
+        (`early_answers.py`), and those of a request with very many that goes into the log piece by piece. Once a piece
+        is decided, no error says "surely not".
 
         `sent_ms` says of votes from a queue when each was put there (Unix, ms). One that was meant for a poll which is
         deleted by now does not count in the new poll of its name.
@@ -84,12 +88,37 @@ class Submitter:
 
     async def _count(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, knew: int, share: int) -> Tallied:
         size, share = _size_of(votes), self._share(share)
-        if len(votes) < VERY_MANY:
-            ticket = self._queue.batch_for(size, deadline_s, knew).add_votes(votes, hash_key, deadline_s, share)
-        else:
-            async with self._queue.batch_alone(size, knew) as batch:
-                ticket = await batch.add_many(votes, hash_key, deadline_s, share)
+        if len(votes) >= VERY_MANY:
+            return await self._count_many(votes, size, hash_key, deadline_s, knew, share)
+        ticket = self._queue.batch_for(size, deadline_s, knew).add_votes(votes, hash_key, deadline_s, share)
         tallied: Tallied = await ticket.answer
+        return tallied
+
+    async def _count_many(
+        self, votes: Sequence[Vote], size: int, hash_key: bytes, deadline_s: float, knew: int, share: int
+    ) -> Tallied:
+        """All together, or piece by piece while light votes come. These go before each piece, so when half of its time
+        has gone, the rest goes together."""
+        half_s = (self._now_s() + deadline_s) / 2
+
+        def is_full(size: int, left: int) -> bool:
+            is_bulk = size > BULK_BYTES and left > LIGHT_VOTES  # and no piece is taken for light votes
+            return is_bulk and self._queue.light_votes.come() and self._now_s() < half_s
+
+        tallied = Tallied(0, 0, [], 0)
+        done = 0
+        while done < len(votes):
+            left = votes[done:] if done else votes
+            try:
+                async with self._queue.batch_alone(size * len(left) // len(votes), knew, goes_on=done > 0) as batch:
+                    ticket, added = await batch.add_many(left, hash_key, deadline_s, share, is_full)
+                _append(tallied, await ticket.answer, done)
+            except QuorateError as error:
+                if not done:
+                    raise
+                words = f"{done:,} of {count(len(votes), 'vote')} were decided; of the others: {error.detail}"
+                raise OutcomeUnknown(words) from error
+            done += added
         return tallied
 
     async def cast_columns(
@@ -244,6 +273,16 @@ class Submitter:
         if not key:
             raise NotReady("this node has not joined its cluster yet; try again in a moment, or another node")
         return key
+
+
+def _append(tallied: Tallied, piece: Tallied, start: int) -> None:
+    """Take in what became of the votes from `start` on."""
+    for rejection in piece.rejected:
+        rejection.index += start
+    tallied.applied += piece.applied
+    tallied.duplicates += piece.duplicates
+    tallied.rejected += piece.rejected
+    tallied.version = piece.version
 
 
 def _joined(tallied: Tallied, places: Sequence[int], rejected: list[Rejection]) -> Tallied:

@@ -7,6 +7,7 @@ could be counted once under each.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Coroutine, Iterable
@@ -89,7 +90,8 @@ CAST = Operation(
         "application/x-ndjson": Vote,
     },
     f"Up to {VOTES_PER_REQUEST_MAX:,} votes and {REQUEST_BYTES_MAX:,} bytes. Each vote stands alone, "
-    "unless all are counted as a whole. A single vote that is rejected answers with its reason's status.",
+    "unless all are counted as a whole; then they count at one version, otherwise at that of the answer or before it. "
+    "A single vote that is rejected answers with its reason's status.",
 )
 OPEN_PRODUCER = Operation(
     "Open a producer session, or take it over with a new epoch",
@@ -120,10 +122,11 @@ async def _cast(api: Api, request: Request) -> Reply:
     except Rejected as error:
         if not parsed.refused:  # those that could not be read say why already
             error.fields["rejected"] = rejected = msgspec.convert(error.fields["rejected"], list[Rejection])
-            _explain(api, request, parsed, rejected)
+            await _explain_in_turns(api, request, parsed, rejected)
         raise
     crash_point("answer-before-send")
-    return told(api, request, parsed, tallied)
+    await _explain_in_turns(api, request, parsed, tallied.rejected)
+    return _answer(api, request, parsed, tallied)
 
 
 def read_plain(api: Api, request: Request) -> ParsedVotes | None:
@@ -142,7 +145,7 @@ def read_plain(api: Api, request: Request) -> ParsedVotes | None:
 
 
 def told(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -> Reply:
-    """The answer to votes that were submitted."""
+    """The answer to the votes of a small request, which were submitted."""
     _explain(api, request, parsed, tallied.rejected)
     return _answer(api, request, parsed, tallied)
 
@@ -161,6 +164,13 @@ def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: Iterable
             continue  # a token that is bound to polls is told of no others
         words = api.refusals.of(api.replica.state, parsed.votes[rejection.index], rejection.reason)
         rejection.detail = words or rejection.detail
+
+
+async def _explain_in_turns(api: Api, request: Request, parsed: ParsedVotes, rejected: list[Rejection]) -> None:
+    """The same, while the loop does other things: beside polls of thousands of options each takes a millisecond."""
+    for rejection in rejected[:REFUSALS_A_REQUEST]:
+        _explain(api, request, parsed, (rejection,))
+        await asyncio.sleep(0)
 
 
 async def open_producer(api: Api, request: Request) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -178,3 +179,25 @@ def test_long_names_that_are_all_alike_are_not_all_compared(monkeypatch: pytest.
     refusals._near(near, names)
     assert max(compared) <= refusals.CHARACTERS
     assert "; did you mean happy?" == refusals._near("hapy", [*names[:300], "happy"]), "the likeliest come first"
+
+
+def test_the_loop_does_other_things_between_two_refusals_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = [0], []
+
+    async def count_turns() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    def of(state: StateMachine, vote: Vote, reason: str) -> str:
+        seen.append(turns[0])
+        return "no"
+
+    with running() as node:
+        make(node, "mood", "happy", "sad")
+        monkeypatch.setattr(node.api.refusals, "of", of)
+        counting = asyncio.run_coroutine_threadsafe(count_turns(), node.loop)
+        answer = node.ask("POST", "/votes", [{"option": f"no {'x' * 99} {number}"} for number in range(50)])
+        counting.cancel()
+    assert 200 == answer.status
+    assert REFUSALS_A_REQUEST == len(set(seen)) == len(seen)

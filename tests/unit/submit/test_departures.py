@@ -32,7 +32,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
-        self.departures = Departures(lambda: self.now_s)
+        self.departures = Departures(lambda: self.now_s, lambda: False)
         self._names: dict[int, str] = {}
         self._groups: dict[str, list[PendingBatch]] = {}
 
