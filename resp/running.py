@@ -26,9 +26,11 @@ from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.table import Spec
+from quorate.security.caller import Caller
 from quorate.vote import Outcome
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
+VOTES_A_TURN = 250  # of a transaction with more than that: a millisecond
 # What some work takes, about, that is not seen where it is charged.
 WAITING_S = 50e-6  # a command that waits for its answer
 WORD_S = 2e-6  # each of its words
@@ -213,22 +215,49 @@ class Runner:
         session, door = self.session, self.door
         try:
             caller, hash_key = session.admit(XADD_SPEC.role), door.submitter.hash_key
-            gathered = GatheredVotes(caller, hash_key, self._failure, allow_unkeyed=door.allow_unkeyed)
-            for item in items:
-                gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
-            take_votes(caller, count)
         except QuorateError as error:
-            self.replies.append(self._failure(error) * count)
-            self._note_refused(count, count)
+            self._refuse_votes(error, count)
             return
+        gathered = GatheredVotes(caller, hash_key, self._failure, allow_unkeyed=door.allow_unkeyed)
+        if count > VOTES_AT_ONCE:
+            self.working = asyncio.get_running_loop().create_task(self._cast_many(items, gathered, caller, count))
+            return
+        for item in items:
+            gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
+        self._cast(gathered, caller, count)
         if gathered.last is not None:
             session.learn(*gathered.last, hash_key)
+
+    async def _cast_many(
+        self, items: list[Command | AlikeVotes], gathered: GatheredVotes, caller: Caller, count: int
+    ) -> None:
+        """Those of a big transaction, which are parsed in turns of the loop. If the client leaves before that is done,
+        none are cast."""
+        for start in range(0, len(items), VOTES_A_TURN):
+            for item in items[start : start + VOTES_A_TURN]:
+                gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
+            await asyncio.sleep(0)
+        self.working = None
+        self._cast(gathered, caller, count)
+        if self.working is None:
+            self._go_on()
+
+    def _cast(self, gathered: GatheredVotes, caller: Caller, count: int) -> None:
+        try:
+            take_votes(caller, count)
+        except QuorateError as error:
+            self._refuse_votes(error, count)
+            return
         if gathered.votes:
             self._gathered = gathered
-            self.working = door.castings.cast(self, gathered.votes, caller.share)
+            self.working = self.door.castings.cast(self, gathered.votes, caller.share)
         else:
             self.replies.append(gathered.refused(b""))
             self._note_refused(count, count)
+
+    def _refuse_votes(self, error: QuorateError, count: int) -> None:
+        self.replies.append(self._failure(error) * count)
+        self._note_refused(count, count)
 
     def _next_votes(self) -> tuple[list[Command | AlikeVotes], int]:
         """Those that are cast together, and how many they are."""

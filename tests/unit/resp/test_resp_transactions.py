@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from quorate.resp.gathered import GatheredVotes
+from quorate.resp.running import VOTES_A_TURN
 from tests.support.resp_client import Client, Error, command, xadd
 from tests.support.resp_node import RespNode, running
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,50 @@ def test_ten_thousand_votes_are_one_transaction(client: Client, node: RespNode) 
     client.send(command("MULTI") + b"".join(xadd(f"many{number}") for number in range(10_000)) + command("EXEC"))
     assert 10_000 == len(client.replies(10_002)[-1])
     assert before + 10_000 == sum(node.tally().values())
+
+
+def test_the_loop_does_other_things_while_the_votes_of_a_transaction_are_parsed(
+    client: Client, node: RespNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_turn, add = [0], GatheredVotes.add
+
+    async def count_turns() -> None:
+        while True:
+            in_turn.append(0)
+            await asyncio.sleep(0)
+
+    def counted(gathered: GatheredVotes, vote: list[bytes]) -> None:
+        in_turn[-1] += 1
+        add(gathered, vote)
+
+    monkeypatch.setattr(GatheredVotes, "add", counted)
+    counting = asyncio.run_coroutine_threadsafe(count_turns(), node.http.loop)
+    client.send(command("MULTI") + b"".join(xadd(f"turns{n}") for n in range(2_000)) + command("EXEC") + xadd("turns0"))
+    assert 2_000 == len(client.replies(2_002)[-1])
+    assert isinstance(client.reply(), str)  # it waited for the transaction
+    counting.cancel()
+    assert 2_001 == sum(in_turn)
+    assert VOTES_A_TURN == max(in_turn)
+
+
+def test_a_client_that_leaves_while_its_transaction_is_parsed_has_none_counted(
+    node: RespNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, add = [0], GatheredVotes.add
+
+    def counted(gathered: GatheredVotes, vote: list[bytes]) -> None:
+        parsed[0] += 1
+        add(gathered, vote)
+        if parsed[0] == VOTES_A_TURN + 1:
+            for connection in node.server._connections:
+                connection.transport.abort()
+
+    monkeypatch.setattr(GatheredVotes, "add", counted)
+    before = node.tally()
+    with node.connect() as client:
+        client.send(command("MULTI") + b"".join(xadd(f"gone{n}") for n in range(2_000)) + command("EXEC"))
+        wait_for("it is closed", lambda: not node.connections())
+    assert (2 * VOTES_A_TURN, before) == (parsed[0], node.tally())
 
 
 @pytest.mark.parametrize(
