@@ -18,6 +18,7 @@ from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
 from quorate.doors.waiting_line import WaitingLine
+from quorate.fair_lock import FairLock
 from quorate.resp.alike import Tails
 from quorate.tracing import Tracer
 from quorate.turns import Turns
@@ -78,6 +79,7 @@ class Door:
     tracer: Tracer | None = None  # None: nothing is traced
     counts: RespCounts = field(default_factory=RespCounts)
     tails: Tails = field(default_factory=Tails)
+    parsing: FairLock = field(default_factory=FairLock)  # of who parses the votes of a big transaction
     line: WaitingLine = field(init=False)  # of all that is not a vote
     castings: Castings = field(init=False)
 

@@ -231,12 +231,16 @@ class Runner:
     async def _cast_many(
         self, items: list[Command | AlikeVotes], gathered: GatheredVotes, caller: Caller, count: int
     ) -> None:
-        """Those of a big transaction, which are parsed in turns of the loop. If the client leaves before that is done,
-        none are cast."""
-        for start in range(0, len(items), VOTES_A_TURN):
-            for item in items[start : start + VOTES_A_TURN]:
-                gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
-            await asyncio.sleep(0)
+        """Those of a big transaction. One at a time is parsed, in turns of the loop. If its client leaves meanwhile, none
+        are cast."""
+        await self.door.parsing.acquire(self.session.address)
+        try:
+            for start in range(0, len(items), VOTES_A_TURN):
+                for item in items[start : start + VOTES_A_TURN]:
+                    gathered.add_alike(item) if type(item) is AlikeVotes else gathered.add(item)
+                await asyncio.sleep(0)
+        finally:
+            self.door.parsing.release()
         self.working = None
         self._cast(gathered, caller, count)
         if self.working is None:
