@@ -35,6 +35,7 @@ class MongoLink:
         goal.sendall(data)
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # or it would go on accepting
         self._listener.close()
 
 

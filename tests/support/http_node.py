@@ -31,7 +31,7 @@ from quorate.turns import Turns
 from tests.support.local_replica import LocalReplica
 
 T = TypeVar("T")
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 def hold_little(servers: Sequence[object], size: int) -> None:
@@ -71,6 +71,15 @@ class Node:
             return function(*arguments)
 
         return self.run(do())
+
+    def limit(self, **limits: float) -> None:
+        """From now on, at each of its doors. What a test does before cannot meet them, however slow the machine is."""
+
+        def change() -> None:
+            for name, value in limits.items():
+                object.__setattr__(self.api.limits, name, value)
+
+        self.call(change)
 
     def connect(self) -> http.client.HTTPConnection:
         if self.trusts is not None:

@@ -81,6 +81,7 @@ def pair() -> Iterator[Pair]:
         echo = Echo(listener(b, b.raft))
         threading.Thread(target=echo.serve, daemon=True).start()
         yield Pair(network, a, b, echo)
+        echo.listener.shutdown(socket.SHUT_RDWR)  # or it would go on accepting
         echo.listener.close()
 
 

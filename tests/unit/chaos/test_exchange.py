@@ -7,11 +7,18 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from quorate.chaos.workload import exchange
 from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent, NodeAnswer
 from quorate.processes.ports import free_ports
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Quorate-Node: n2\r\nX-Quorate-Version: 17\r\n\r\n{}"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _has_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment has sent nothing then."""
+    monkeypatch.setattr(exchange, "CONNECT_S", 60.0)
 
 
 async def asked(serve: Serve, times: int = 1, timeout_s: float = 5.0) -> list[NodeAnswer]:

@@ -55,6 +55,7 @@ class Inbox:
             self.ended.append("reset")
 
     def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # or it would go on accepting
         self.listener.close()
         for connection in self.connections:
             connection.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quorate.chaos.history import FORMAT, Cast, Header, HistoryFile, read_history
+from quorate.chaos.workload import redis_exchange
 from quorate.chaos.workload.casting import VotingClient
 from quorate.chaos.workload.exchange import AskedNode, LostAnswer, NeverSent
 from quorate.chaos.workload.ledger import Ledger, redis_request_of
@@ -21,6 +22,12 @@ from quorate.chaos.workload.scene import Scene
 from quorate.config import Address
 
 PING = command("PING")
+
+
+@pytest.fixture(autouse=True)
+def _has_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment has sent nothing then."""
+    monkeypatch.setattr(redis_exchange, "CONNECT_S", 60.0)
 
 
 async def served(answer: Callable[[bytes], bytes | None], ask: Callable[[int], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from quorate.client import asker
 from tests.support.scripted_node import Answer, ScriptedNode
+from tests.support.timed import Timed
 
 
 @pytest.fixture
@@ -21,19 +22,6 @@ def node() -> Iterator[Callable[..., ScriptedNode]]:
     yield start
     for each in nodes:
         each.stop()
-
-
-class Timed:
-    """Time passes only where the client waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def sleep(self, wait_s: float) -> None:
-        self.now_s += wait_s
 
 
 @pytest.fixture

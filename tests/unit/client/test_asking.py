@@ -12,7 +12,7 @@ from quorate.client.attempts import NO_NEEDS_S
 from quorate.client.error_replies import Unreached
 from quorate.errors import NoLeader
 from quorate.vote import Vote
-from tests.unit.client.conftest import Timed
+from tests.support.timed import Timed
 
 NODES = ("http://a:8001", "http://b:8001", "http://c:8001")
 

@@ -14,7 +14,7 @@ from quorate.client.error_replies import answer_error
 from quorate.client.http import JsonClient, base_url
 from quorate.vote import Vote
 from tests.support.scripted_node import COUNTED, Answer, ScriptedNode, nowhere, problem
-from tests.unit.client.conftest import Timed
+from tests.support.timed import Timed
 
 Start = Callable[..., ScriptedNode]
 

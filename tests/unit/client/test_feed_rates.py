@@ -19,8 +19,8 @@ from quorate.doors.rates import Rates
 from quorate.errors import OutcomeUnknown, OverRate
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Node, running
+from tests.support.timed import Timed
 from tests.support.tokens import bearer, write_tokens
-from tests.unit.client.conftest import Timed
 
 RATE = 10
 BATCHES = 4

@@ -13,7 +13,7 @@ from tests.support.http_node import MOOD, running
 
 
 def connect(urls: Sequence[str]) -> JsonClient:
-    return JsonClient(urls, timeout_s=2.0)
+    return JsonClient(urls, timeout_s=20.0)
 
 
 @pytest.mark.parametrize(

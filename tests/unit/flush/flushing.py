@@ -21,6 +21,7 @@ from tests.unit.flush.commands import apply
 from tests.unit.sinks.sink_stores import DocumentSink, Store
 
 INTERVAL_S = 0.02
+PAUSES_AFTER = 2  # failures: the beginning of a leadership wakes a flusher once more
 
 
 class Gate:

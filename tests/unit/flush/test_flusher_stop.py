@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 
 import pytest
 
+from quorate.cluster.flush import flusher as flushing_once
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.flushers import Flushers
 from quorate.processes.ports import free_ports
@@ -18,10 +19,8 @@ from quorate.sinks.sink import Fence, Sink, SinkError
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
 from tests.unit.flush.commands import apply, poll, votes
-from tests.unit.flush.flushing import Gate, flushing, flushing_to, run, seen
+from tests.unit.flush.flushing import PAUSES_AFTER, Gate, flushing, flushing_to, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
-
-PAUSES_AFTER = 2  # failures: the beginning of a leadership wakes a flusher once more
 
 
 def test_stopping_flushes_once_more(store: SqliteStore) -> None:
@@ -51,7 +50,9 @@ def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None
     run(scenario())
 
 
-def test_a_sink_that_came_back_still_gets_the_last_flush(store: SqliteStore) -> None:
+def test_a_sink_that_came_back_still_gets_the_last_flush(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing_once, "FAILING_STOP_S", 20.0)
+
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
         await apply(replica, poll(), votes("happy"))

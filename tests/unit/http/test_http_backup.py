@@ -11,7 +11,6 @@ import pytest
 
 from quorate.backup import taking
 from quorate.backup.envelope import BackupCheck, CheckedBackup
-from quorate.doors.limits import Limits
 from quorate.http.api import BACKUPS_MAX
 from tests.support.http_node import MOOD, Node, running
 from tests.support.tokens import access_by, bearer, write_tokens
@@ -20,7 +19,7 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    with running(limits=Limits(stall_timeout_s=1.0)) as node:
+    with running() as node:
         assert 201 == node.ask("POST", "/polls", MOOD).status
         node.vote(option="happy", id="u1")
         yield node
@@ -79,6 +78,7 @@ def test_a_client_that_leaves_or_reads_nothing_frees_its_place(big: Node, caplog
     leaving.close()
     wait_for("the one that left is forgotten", lambda: places(big) == BACKUPS_MAX - 1)
     assert 200 == big.ask("GET", "/backup").status
+    big.limit(stall_timeout_s=0.5)
     wait_for("the one that reads nothing is broken off", lambda: places(big) == 0)
     silent.close()
     assert [] == [record for record in caplog.records if record.exc_info]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.doors.limits import Limits
 from quorate.errors import OutcomeUnknown
 from tests.support.http_node import MOOD, Node, running
 
@@ -195,8 +194,9 @@ def test_an_unknown_outcome_speaks_of_what_was_asked(
 
     monkeypatch.setattr(operator, "change", doubt)
     monkeypatch.setattr(operator, "transfer", doubt)
-    with running(operator=operator, limits=Limits(timeout_s=0.1)) as node:
+    with running(operator=operator) as node:
         node.call(lambda: hold(node))
+        node.limit(timeout_s=0.1)
         answer = node.ask("POST", path, body)
     assert (504, "outcome-unknown", changed) == (answer.status, answer.json["type"], answer.json["title"])
     assert answer.json["detail"].startswith("no answer in time; ")

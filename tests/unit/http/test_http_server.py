@@ -153,25 +153,29 @@ def test_garbage_after_a_vote_gets_no_answer_of_its_own(node: Node) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """It looks often at what takes long. Each test says with what it has no patience, and from when on."""
     monkeypatch.setattr(server, "SWEEP_S", 0.02)
-    limits = Limits(head_timeout_s=0.1, body_timeout_s=0.1, stall_timeout_s=0.1, timeout_s=0.2)
-    with running(limits=limits) as node:
+    with running() as node:
         node.ask("POST", "/polls", MOOD)
         yield node
 
 
 def test_slow_headers_are_cut(impatient: Node) -> None:
     with impatient.dial() as sock:
-        sock.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+        sock.sendall(sent := b"GET /livez HTTP/1.1\r\nX: ")
+        wait_for("the first of them are there", lambda: has_received(impatient, sent))
+        impatient.limit(head_timeout_s=0.1)
         assert b"HTTP/1.1 408 " == read_all(sock)[:13]
 
 
 def test_a_connection_that_says_nothing_is_cut(impatient: Node) -> None:
+    impatient.limit(head_timeout_s=0.1)
     with impatient.dial() as sock:
         read_all(sock)
 
 
 def test_a_slow_body_is_cut_and_counts_nothing(impatient: Node) -> None:
+    impatient.limit(body_timeout_s=0.1)
     with impatient.dial() as sock:
         sock.sendall(request(VOTE % b"a", length=1_000))
         answer = read_all(sock)
@@ -182,6 +186,7 @@ def test_a_slow_body_is_cut_and_counts_nothing(impatient: Node) -> None:
 
 
 def test_the_rest_of_a_body_that_was_refused_gets_no_second_answer(impatient: Node) -> None:
+    impatient.limit(body_timeout_s=0.1)
     with impatient.dial() as sock:
         sock.sendall(request(length=100 * 1024 * 1024))
         answers = read_all(sock)
@@ -194,6 +199,7 @@ def test_an_idle_connection_is_not_cut_by_the_sweep(impatient: Node) -> None:
         for _ in range(2):
             connection.request("GET", "/livez")
             assert 200 == answer_of(connection.getresponse()).status
+            impatient.limit(head_timeout_s=0.1, body_timeout_s=0.1)
             then_s = loop.time() + 0.3
             wait_for("three head timeouts to pass", lambda: loop.time() > then_s)  # noqa: B023  # called here and now
 
@@ -203,19 +209,22 @@ def test_a_client_that_takes_no_answer_is_cut(impatient: Node) -> None:
     with impatient.dial() as sock:
         sock.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         wait_for("it is connected", lambda: impatient.server.connections == 1)
+        impatient.limit(stall_timeout_s=0.1)
         wait_for("it is cut", lambda: impatient.server.connections == 0)
 
 
-def test_no_outcome_in_time_is_unknown(impatient: Node) -> None:
-    impatient.replica.held = []
-    answer = impatient.vote(option="happy", id="a")
+def test_no_outcome_in_time_is_unknown(node: Node) -> None:
+    node.replica.held = []
+    node.limit(timeout_s=0.2)
+    answer = node.vote(option="happy", id="a")
     assert (504, "outcome-unknown") == (answer.status, answer.json["type"])
     assert (False, "same-id") == (answer.json["definite"], answer.json["retry"])
 
 
-def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
-    impatient.call(impatient.replica.lead, None)
-    answer = impatient.vote(option="happy", id="a")
+def test_no_leader_in_time_is_surely_not_counted(node: Node) -> None:
+    node.call(node.replica.lead, None)
+    node.limit(timeout_s=0.2)
+    answer = node.vote(option="happy", id="a")
     assert (503, "no-leader", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
     assert (True, "safe", "") == (answer.json["definite"], answer.json["retry"], answer.headers["x-quorate-leader"])
 

@@ -133,10 +133,11 @@ def test_a_node_that_stops_takes_the_body_that_is_to_come(node: Node) -> None:
 
 
 def test_a_body_that_does_not_come_is_told() -> None:
-    with running(limits=Limits(body_timeout_s=0.1)) as node, node.dial() as sock:
+    with running() as node, node.dial() as sock:
         sock.sendall(LIVEZ)
         assert sock.recv(65_536).startswith(b"HTTP/1.1 200 ")
         sock.sendall(request(VOTE)[:-5])
+        node.limit(body_timeout_s=0.1)
         assert read_all(sock).startswith(b"HTTP/1.1 408 ")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 
 from quorate.doors import sweeping
-from quorate.doors.limits import Limits
 from quorate.doors.sweeping import Swept
 from quorate.http import server
 from quorate.resp import server as resp_server
@@ -36,8 +35,11 @@ def swept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_many_connections_are_swept_a_few_at_once(swept: list[int]) -> None:
     """Fifteen hundred took the loop 5 ms, in which votes waited."""
-    with running(limits=Limits(head_timeout_s=0.1, body_timeout_s=0.1)) as node, contextlib.ExitStack() as sockets:
-        for sock in [sockets.enter_context(node.dial()) for _ in range(7)]:
+    with running() as node, contextlib.ExitStack() as sockets:
+        silent = [sockets.enter_context(node.dial()) for _ in range(7)]
+        wait_for("all are connected", lambda: node.server.connections == 7)
+        node.limit(head_timeout_s=0.1)
+        for sock in silent:
             read_all(sock)  # until it is cut
     assert 2 == max(swept)
 

@@ -116,12 +116,14 @@ def test_old_versions_of_tls_are_refused(node: Node, authority: Authority) -> No
 
 
 def test_handshakes_that_do_not_end_are_cut_in_time(authority: Authority) -> None:
-    with over_tls(authority, limits=Limits(head_timeout_s=0.3)) as node, ExitStack() as held:
+    with over_tls(authority) as node, ExitStack() as held:
+        node.limit(head_timeout_s=0.3)
         slow = [held.enter_context(node.dial()) for _ in range(3)]
         slow[1].sendall(b"\x16")
         slow[2].sendall(b"\x16\x03\x01\x02\x00\x01\x00")
         for sock in slow:
             assert_ends(sock)
+        node.limit(head_timeout_s=TIMEOUT_S)
         assert 200 == node.ask("GET", "/livez").status
 
 
@@ -134,10 +136,11 @@ def test_the_oldest_handshakes_make_room_for_new_ones(authority: Authority) -> N
 
 
 def test_handshakes_beyond_the_pace_wait_and_open_connections_go_on(authority: Authority) -> None:
-    slow = Limits(handshakes_per_s=0.001, handshakes_at_once=1, head_timeout_s=0.3)
+    slow = Limits(handshakes_per_s=0.001, handshakes_at_once=1)
     with over_tls(authority, limits=slow) as node, contextlib.closing(node.connect()) as first:
         first.request("GET", "/livez")
         assert 200 == answer_of(first.getresponse()).status
+        node.limit(head_timeout_s=0.3)
         with pytest.raises((ssl.SSLError, OSError)):
             node.ask("GET", "/livez")
         first.request("GET", "/livez")
@@ -191,22 +194,25 @@ def serial_of(node: Node, authority: Authority) -> str:
 
 
 def test_a_client_that_takes_no_answer_is_cut(authority: Authority) -> None:
-    with over_tls(authority, limits=Limits(stall_timeout_s=0.1)) as node:
+    with over_tls(authority) as node:
         node.ask("POST", "/polls", {"id": "big", "options": [f"{i:07d} {'x' * 200}" for i in range(18_000)]})
         with node.dial() as sock, authority.client_context().wrap_socket(sock, server_hostname="localhost") as wrapped:
             wrapped.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
             wait_for("it is connected", lambda: node.server.connections == 1)
+            node.limit(stall_timeout_s=0.1)
             wait_for("it is cut", lambda: node.server.connections == 0)
 
 
 def test_a_request_that_does_not_arrive_is_cut(authority: Authority) -> None:
     context = authority.client_context()
     with (
-        over_tls(authority, limits=Limits(head_timeout_s=0.3)) as node,
+        over_tls(authority) as node,
         node.dial() as sock,
         context.wrap_socket(sock, server_hostname="localhost") as wrapped,
     ):
         wrapped.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+        wait_for("the first of it is there", lambda: any(each._head_bytes for each in node.server._open()))
+        node.limit(head_timeout_s=0.3)
         assert wrapped.recv(65_536).startswith(b"HTTP/1.1 408 ")
         assert b"" == wrapped.recv(65_536)
 

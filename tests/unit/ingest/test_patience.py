@@ -73,9 +73,11 @@ async def test_votes_that_come_before_their_poll_are_counted_when_it_is_there(ki
 async def test_of_a_message_that_counted_in_part_only_the_rest_is_tried_again(kind: type[AnyQueue]) -> None:
     queue, counted = kind(MIXED), await local_cluster()
     noting = Noting(counted)
-    async with consumer(queue, noting, unknown_wait_s=0.5) as consumed:
+    async with consumer(queue, noting, unknown_wait_s=60) as consumed:
         await until("it is tried again", lambda: consumed.metrics.deferred >= 2)
         await create(counted, "fresh", "new", "old")
+        await until("the new option counts", lambda: counted.results("fresh") == {"new": 1, "old": 0})
+        consumed._patience._wait_s = 0.0
         await until("it is finished", lambda: queue.unfinished == 0)
         metrics = consumed.metrics
     assert 1 == noting.cast_options.count("happy"), "an id that is submitted again may be out of its window"

