@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
+from tests.support.on_loop import DEADLINE_S
 from tests.unit.raft.raw_peer import Run
 
 
@@ -18,6 +19,6 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def run(main: object) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, 30))  # type: ignore[arg-type]  # Run says what it is
+            runner.run(asyncio.wait_for(main, DEADLINE_S))  # type: ignore[arg-type]  # Run says what it is
 
     return run
