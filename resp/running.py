@@ -231,8 +231,10 @@ class Runner:
     async def _cast_many(
         self, items: list[Command | AlikeVotes], gathered: GatheredVotes, caller: Caller, count: int
     ) -> None:
-        """Those of a big transaction. One at a time is parsed, in turns of the loop. If its client leaves meanwhile, none
-        are cast."""
+        """Those of a big transaction. One at a time is parsed, in turns of the loop.
+
+        If its client leaves meanwhile, none are cast.
+        """
         await self.door.parsing.acquire(self.session.address)
         try:
             for start in range(0, len(items), VOTES_A_TURN):
