@@ -178,8 +178,7 @@ class RespConnection(asyncio.Protocol):
         if end < len(data):
             return False
         self._rests = False
-        runner.commands.append(votes)
-        runner.next()
+        runner.cast_alike(votes)
         if runner.working is None:
             self._pump()  # they were refused
         return True

@@ -53,9 +53,10 @@ class GatheredVotes:
 
     def all_counted(self, version: int) -> bytes:
         """The replies, if all that were cast are counted now."""
-        if len(self.votes) == len(self._replies):
-            return all_counted(version, len(self.votes))
-        return self.decided(version, bytes(len(self.votes)))
+        count = len(self.votes.keys)
+        if count == len(self._replies):
+            return all_counted(version, count)
+        return self.decided(version, bytes(count))
 
     def decided(self, version: int, outcomes: bytes) -> bytes:
         """The replies. `outcomes` are those of the votes that were cast."""

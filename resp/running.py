@@ -78,7 +78,9 @@ class Runner:
     def is_special(self) -> bool:
         """Each command is looked at by itself now."""
         session = self.session
-        return session.queued is not None or session.in_cluster or session.only_subscribes
+        if session.queued is not None or session.in_cluster:
+            return True
+        return bool(session.subscription.polls) and session.only_subscribes
 
     def left(self) -> None:
         """The client is gone."""
@@ -207,10 +209,17 @@ class Runner:
 
     # ---- votes ------------------------------------------------------------------------------------------------------
 
+    def cast_alike(self, votes: AlikeVotes) -> None:
+        """Cast votes that nothing stands before or behind."""
+        self._cast_items([votes], len(votes.said))
+
     def _votes(self) -> None:
         """Cast the votes that stand next to each other."""
         items, count = self._next_votes()
         self._in_exec = max(0, self._in_exec - count)
+        self._cast_items(items, count)
+
+    def _cast_items(self, items: list[Command | AlikeVotes], count: int) -> None:
         self.door.counts.commands[XADD] += count
         session, door = self.session, self.door
         try:
@@ -254,7 +263,7 @@ class Runner:
         except QuorateError as error:
             self._refuse_votes(error, count)
             return
-        if gathered.votes:
+        if gathered.votes.keys:
             self._gathered = gathered
             self.working = self.door.castings.cast(self, gathered.votes, caller.share)
         else:
@@ -281,7 +290,7 @@ class Runner:
 
     def all_counted(self, version: int) -> None:
         self.working, self.is_in_vain = None, False
-        self.door.counts.votes["applied"] += len(self._gathered.votes)
+        self.door.counts.votes["applied"] += len(self._gathered.votes.keys)
         self.replies.append(self._gathered.all_counted(version))
         self._go_on()
 
