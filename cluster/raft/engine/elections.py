@@ -18,7 +18,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
-from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf, raft_node, raft_nodes
+from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf, field, raft_node, raft_nodes
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.crash_points import crash_point
 from quorate.errors import Halted
@@ -108,13 +108,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     # ---- short names for PySyncObj's fields -------------------------------------------------------------------------
 
-    @property
-    def role(self) -> int:
-        return int(self._SyncObj__raftState)
-
-    @property
-    def term_now(self) -> int:
-        return int(self._SyncObj__raftCurrentTerm)
+    role: int = field("_SyncObj__raftState")
+    term_now: int = field("_SyncObj__raftCurrentTerm")
 
     @property
     def leader_id(self) -> str | None:

@@ -14,7 +14,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER, Elections, EngineParts
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
-from quorate.cluster.raft.engine.stock import RaftNode, raft_node
+from quorate.cluster.raft.engine.stock import RaftNode, field, raft_node
 from quorate.cluster.raft.members import MemberEntries
 from quorate.crash_points import crash_point
 from quorate.errors import Halted
@@ -44,9 +44,8 @@ class Replication(Elections):
 
     # ---- indexes ----------------------------------------------------------------------------------------------------
 
-    @property
-    def commit_index(self) -> int:
-        return int(self._SyncObj__raftCommitIndex)
+    commit_index: int = field("_SyncObj__raftCommitIndex")
+    applied_index: int = field("_SyncObj__raftLastApplied")
 
     def _commit(self, index: int) -> None:
         """Take the commit index that a leader told. A leader finds its own in PySyncObj's tick."""
@@ -57,10 +56,6 @@ class Replication(Elections):
     def known_commit_index(self) -> int:
         """What is committed in the cluster, as far as this node was told. It may not have these entries yet."""
         return max(self.commit_index, int(self._SyncObj__leaderCommitIndex or 0))
-
-    @property
-    def applied_index(self) -> int:
-        return int(self._SyncObj__raftLastApplied)
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 

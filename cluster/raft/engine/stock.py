@@ -15,6 +15,7 @@ import inspect
 import socket
 import zlib
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from pysyncobj import SyncObj, SyncObjConf, syncobj
@@ -51,6 +52,11 @@ def raft_nodes(ids: Iterable[str]) -> set[RaftNode]:
     The order depends on the nodes' hashes and, where they collide, on which came first.
     """
     return {raft_node(id) for id in sorted(ids)}
+
+
+def field(name: str) -> Any:
+    """A property that reads one of PySyncObj's fields. It costs no call of Python: a group of votes asks 200 times."""
+    return property(attrgetter(name))
 
 
 VERSION_KNOWN = "0.3.17"
