@@ -78,7 +78,10 @@ class SharedResults(Mapping[str, int]):
     @cached_property
     def _all(self) -> dict[str, int]:
         """For who looks single options up, which nobody does where there are many."""
-        return {name: votes for part in self.parts for name, votes in zip(part.names, part.votes, strict=True)}
+        return dict(self.rows())
+
+    def rows(self) -> Iterator[tuple[str, int]]:
+        return chain.from_iterable(zip(part.names, part.votes, strict=True) for part in self.parts)
 
     async def form(self, form: ResultsForm, turns: Turns) -> bytes:
         """Others have their turn while it is made."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,6 +15,7 @@ from operator import itemgetter
 from urllib.parse import quote
 
 from quorate.cluster.read import chunks
+from quorate.cluster.read.shared_results import SharedResults
 from quorate.cluster.state.polls import PollView
 from quorate.doors.bounds import check_poll
 from quorate.errors import Invalid
@@ -76,7 +77,7 @@ async def show(api: Api, request: Request) -> Rendering:
     polls = sorted((poll for poll in found.value if request.caller.may_see(poll.id)), key=_rank)
     tables = []
     for poll in polls[start : start + POLLS_SHOWN]:
-        tables.append(await _table(api, poll, OPTIONS_SHOWN))
+        tables.append(_part_of(api, poll))
         await asyncio.sleep(0)  # votes need not wait for all of them
     before = max(0, start - POLLS_SHOWN) if start else None
     after = start + POLLS_SHOWN if start + POLLS_SHOWN < len(polls) else None
@@ -86,19 +87,28 @@ async def show(api: Api, request: Request) -> Rendering:
 
 async def _show_one(api: Api, request: Request, poll_id: str) -> Rendering:
     check_poll(request.caller, poll_id)
-    found = await api.reads.poll(poll_id, level="none")
-    table = await _table(api, found.value, OPTIONS_MOST)
-    return partial(_render, TablePage(api.replica.node_id, api.replica.state.version, [table], None, None, False))
+    poll = (await api.reads.poll(poll_id, level="none")).value
+    found = await api.reads.results(poll_id, level="none")
+    return partial(_render_one, api.replica.node_id, found.version, poll, SharedResults.of(found.results))
 
 
-async def _table(api: Api, poll: PollView, most: int) -> PollTable:
-    if most < OPTIONS_MOST and chunks.is_big(poll):
+def _render_one(node: str, version: int, poll: PollView, results: SharedResults) -> Reply:
+    """On a Flask thread, because to sort very many options takes a while."""
+    table = _table(poll, results.rows(), len(results), results.total, OPTIONS_MOST)
+    return _render(TablePage(node, version, [table], None, None, False))
+
+
+def _part_of(api: Api, poll: PollView) -> PollTable:
+    """What stands of it on the page of all polls."""
+    if chunks.is_big(poll):
         return PollTable(poll, 0, None, len(poll.options))
-    results = await chunks.results_of(api.replica.state, poll, api.turns.rest)
-    rows = list(results.items())
-    if len(rows) > most:
-        rows = heapq.nlargest(most, rows, key=itemgetter(1))
-    return PollTable(poll, sum(results.values()), rows, len(results))
+    results = api.replica.state.results(poll.id) or {}
+    return _table(poll, results.items(), len(results), sum(results.values()), OPTIONS_SHOWN)
+
+
+def _table(poll: PollView, rows: Iterable[tuple[str, int]], options: int, total: int, most: int) -> PollTable:
+    shown = heapq.nlargest(most, rows, key=itemgetter(1)) if options > most else list(rows)
+    return PollTable(poll, total, shown, options)
 
 
 def _rank(poll: PollView) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from quorate.cluster.fsm import StateMachine
 from quorate.doors.access import Access
 from tests.support.http_node import Node, running
 
@@ -76,6 +80,31 @@ def test_very_many_options_are_bounded_there_too(node: Node) -> None:
     text = page(node, "/table?poll=big")
     assert 1_000 == text.count('<th scope="row">')
     assert "and 200 more options" in text
+
+
+def test_of_very_many_options_the_loop_makes_the_tally_alone_and_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked for such a page again and again had the loop sort 100,000 options each time, and in nobody's turn."""
+    make(node, "big", [f"o{number}" for number in range(1_200)])
+    sorting, copied = list[int](), list[str]()
+    nlargest, columns = heapq.nlargest, StateMachine.columns
+
+    def noted(*given: Any, **more: Any) -> Any:
+        sorting.append(threading.get_ident())
+        return nlargest(*given, **more)
+
+    def copy(state: StateMachine, id: str) -> Any:
+        copied.append(id)
+        return columns(state, id)
+
+    monkeypatch.setattr(heapq, "nlargest", noted)
+    monkeypatch.setattr(StateMachine, "columns", copy)
+    first, second = page(node, "/table?poll=big"), page(node, "/table?poll=big")
+    assert first == second
+    assert 2 == len(sorting)
+    assert node.call(threading.get_ident) not in sorting
+    assert ["big"] == copied
 
 
 @pytest.mark.parametrize(("path", "status"), [("/table?poll=no", 404), ("/table?from=-1", 400), ("/table?x=1", 400)])
