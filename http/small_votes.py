@@ -166,7 +166,7 @@ class SmallVotesRequest(ByHand):
         door, connection, (request, parsed) = self._door, self._connection, self._cast
         votes = len(parsed.votes)
         if not self.keep_alive:  # the node is stopping
-            self._answer(told(door.api, request, parsed, Tallied(votes, 0, [], version)))
+            self.run(told(door.api, request, parsed, Tallied(votes, 0, [], version)))
             return
         door.api.counts.applied += votes
         self._end(200)
@@ -179,11 +179,7 @@ class SmallVotesRequest(ByHand):
         assert self._cast is not None
         request, parsed = self._cast
         tallied = tallied_of(parsed.votes, DecidedColumns(version, outcomes))
-        try:
-            answer = told(self._door.api, request, parsed, tallied)
-        except Exception as error:
-            answer = internal(error, PATH)
-        self._answer(answer)
+        self.run(told(self._door.api, request, parsed, tallied))
 
     def not_counted(self, error: BaseException) -> None:
         self.failed(error)

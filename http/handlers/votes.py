@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -122,11 +121,10 @@ async def _cast(api: Api, request: Request) -> Reply:
     except Rejected as error:
         if not parsed.refused:  # those that could not be read say why already
             error.fields["rejected"] = rejected = msgspec.convert(error.fields["rejected"], list[Rejection])
-            await _explain_in_turns(api, request, parsed, rejected)
+            await _explain(api, request, parsed, rejected)
         raise
     crash_point("answer-before-send")
-    await _explain_in_turns(api, request, parsed, tallied.rejected)
-    return _answer(api, request, parsed, tallied)
+    return await told(api, request, parsed, tallied)
 
 
 def read_plain(api: Api, request: Request) -> ParsedVotes | None:
@@ -144,9 +142,9 @@ def read_plain(api: Api, request: Request) -> ParsedVotes | None:
     return parsed
 
 
-def told(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -> Reply:
-    """The answer to the votes of a small request, which were submitted."""
-    _explain(api, request, parsed, tallied.rejected)
+async def told(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -> Reply:
+    """The answer to votes that were submitted."""
+    await _explain(api, request, parsed, tallied.rejected)
     return _answer(api, request, parsed, tallied)
 
 
@@ -157,20 +155,18 @@ def _admit(request: Request, parsed: ParsedVotes) -> None:
     check_votes(request.caller, parsed.votes, parsed.places)
 
 
-def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: Iterable[Rejection]) -> None:
-    """Name in the first rejections what was asked for, and what is near. Their indexes are those of `parsed.votes`."""
-    for rejection in islice(rejected, REFUSALS_A_REQUEST):
+async def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: list[Rejection]) -> None:
+    """Name in the first rejections what was asked for, and what is near. Their indexes are those of `parsed.votes`.
+
+    Beside polls of thousands of options each takes a millisecond, so the loop does other things between two.
+    """
+    for place, rejection in enumerate(rejected[:REFUSALS_A_REQUEST]):
+        if place:
+            await asyncio.sleep(0)
         if request.caller.polls is not None and rejection.reason == "unknown_poll":
             continue  # a token that is bound to polls is told of no others
         words = api.refusals.of(api.replica.state, parsed.votes[rejection.index], rejection.reason)
         rejection.detail = words or rejection.detail
-
-
-async def _explain_in_turns(api: Api, request: Request, parsed: ParsedVotes, rejected: list[Rejection]) -> None:
-    """The same, while the loop does other things: beside polls of thousands of options each takes a millisecond."""
-    for rejection in rejected[:REFUSALS_A_REQUEST]:
-        _explain(api, request, parsed, (rejection,))
-        await asyncio.sleep(0)
 
 
 async def open_producer(api: Api, request: Request) -> Reply:
