@@ -22,6 +22,7 @@ from quorate.cluster.state.tombstones import Tombstones
 from quorate.vote import TOTAL_MAX
 
 DIRECT = -1  # in place of a column: for a vote that names its poll
+COPIED_MAX = 20  # totals for each option of a poll; to copy more takes longer than to add up those of its options
 LISTINGS_MAX = 2_000_000  # options of all polls together. This bounds a node's memory: each costs about 200 bytes
 
 
@@ -283,9 +284,12 @@ class Tally:
         return dict(zip(poll.names, counts, strict=True))
 
     def columns(self, poll: Poll) -> Columns:
-        if poll.state == "open" and poll.shared:
-            return Columns(poll.names.copy(), poll.base[:], poll.shared, self.totals[:])
-        return Columns(poll.names.copy(), poll.base[:], array("I"), array("q"))
+        if poll.state != "open" or not poll.shared:
+            return Columns(poll.names.copy(), poll.base[:], array("I"), array("q"))
+        if len(self.totals) > COPIED_MAX * len(poll.shared):
+            results = array("q", map(add, poll.base, self._totals_of(poll)))
+            return Columns(poll.names.copy(), results, array("I"), array("q"))
+        return Columns(poll.names.copy(), poll.base[:], poll.shared, self.totals[:])
 
     def results_of(self, poll: Poll, options: Iterable[str]) -> dict[str, int]:
         shares = poll.state == "open" and poll.shared

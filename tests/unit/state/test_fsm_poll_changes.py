@@ -166,6 +166,17 @@ def test_a_copy_that_was_taken_before_does_not_change() -> None:
     assert ("a", "b") == view.options  # type: ignore[union-attr]
 
 
+def test_a_copy_of_a_small_poll_beside_very_many_options_has_its_own_alone() -> None:
+    """The totals of two million took the loop a millisecond and 16 MB, for each poll that was copied."""
+    others = " ".join(f"o{number}" for number in range(100))
+    script = begun(f"vote 1 a; poll mood a b; vote 2 a; vote 3 b in mood; poll other {others}; vote 4 a; vote 5 o7")
+    columns = script.machine.columns("mood")
+    assert columns is not None
+    script.play("vote 6 a")
+    assert script.machine.results("mood") == dict(columns.rows(0, len(columns))) | {"a": 3}
+    assert not columns.totals
+
+
 def test_the_poll_as_it_was_created_is_still_the_same_poll() -> None:
     """A script that creates its polls at each start goes on as before."""
     script = begun("poll mood a b")
