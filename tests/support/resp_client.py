@@ -13,7 +13,7 @@ from quorate.chaos.workload.redis_replies import ReplyError, ReplyReader, comman
 __all__ = ["Client", "Closed", "Error", "command", "shape_of", "xadd"]
 
 Error = ReplyError
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 KINDS = {
     b"+": "simple",
     b"-": "error",

@@ -39,6 +39,10 @@ class RespNode:
         answer = self.http.ask("POST", "/polls", {**MOOD, "id": poll, "options": list(options), **more})
         assert answer.status in (200, 201), answer.body
 
+    def give_up_after(self, timeout_s: float) -> None:
+        """Votes that get no outcome, from now on."""
+        self.http.call(setattr, self.door.castings, "_timeout_s", timeout_s)
+
     def tally(self, poll: str = "mood") -> dict[str, int]:
         return self.http.tally(poll)
 
@@ -53,7 +57,7 @@ async def _alone() -> Sequence[ClusterNode]:
 @contextlib.contextmanager
 def running(
     *,
-    timeout_s: float = 3.0,
+    timeout_s: float = 30.0,
     allow_unkeyed: bool = False,
     nodes: Callable[[], Awaitable[Sequence[ClusterNode]]] = _alone,
     leader_address: str | None = None,

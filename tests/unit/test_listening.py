@@ -34,7 +34,7 @@ def port_of(sock: socket.socket) -> int:
 
 def answers(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=2).close()
+        socket.create_connection((host, port), timeout=20).close()
     except OSError:
         return False
     return True

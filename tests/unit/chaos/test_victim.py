@@ -123,10 +123,10 @@ def test_the_wall_clock_jumps_and_drifts_and_the_timer_notices(tmp_path: Path) -
     seen: list[Orders] = []
     control = Control(tmp_path, seen.append)
     control.watch()
-    assert abs(control.wall() - time.time()) < 1
+    assert abs(control.wall() - time.time()) < 60
     write_orders(tmp_path, Orders(ahead_s=3_600, drift=1.0, drifts_from_s=time.time() - 100))
     wait_for("the orders are seen", lambda: len(seen) == 2)
-    assert 3_690 < control.wall() - time.time() < 3_800
+    assert 3_690 < control.wall() - time.time() < 3_900
 
 
 def test_orders_come_back_as_they_were_written(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from quorate.cluster.entry import RaiseGeneration
+from quorate.cluster.flush import flusher as flusher_module
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.flushers import Adopted
 from quorate.sinks.sink import Fence, PollDocument
@@ -15,6 +18,12 @@ from tests.unit.flush.flushing import Gate, flushed, flushing, flushing_to, run,
 from tests.unit.sinks.sink_stores import SqliteStore
 
 # ---- whose sink ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _looks_at_a_sink_that_it_may_not_write_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it goes on because it was told to."""
+    monkeypatch.setattr(flusher_module, "STOPPED_PAUSE_S", 3_600.0)
 
 
 def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
@@ -31,7 +40,7 @@ def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: Sqlite
             assert "quorate sink adopt" in str(flusher.last_error)
             assert [] == sink.writes
             assert Adopted(2, 2, {"sqlite": 2}) == await flushers.adopt(adopt_by(replica))
-            await until("it goes on at once", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
+            await until("it goes on at once", lambda: seen(sink) == {"happy": 1, "sad": 0})
             assert {"a": 9, "b": 9} == seen(sink, "other"), "a poll that this cluster does not know stays as it was"
 
     run(scenario())
@@ -62,7 +71,7 @@ def test_nodes_whose_data_is_older_than_the_sink_stop_the_flush_until_it_is_adop
             await until("it stops", lambda: flusher.phase is Phase.OUTRANKED)
             assert {"happy": 50, "sad": 0} == seen(sink)
             await flushers.adopt(adopt_by(replica))
-            await until("it goes on", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
+            await until("it goes on", lambda: seen(sink) == {"happy": 1, "sad": 0})
 
     run(scenario())
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 
 import pytest
 
-from quorate.cluster.flush import flusher as flushing_once
+from quorate.cluster.flush import flusher as flusher_module
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.flushers import Flushers
 from quorate.processes.ports import free_ports
@@ -51,7 +51,7 @@ def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None
 
 
 def test_a_sink_that_came_back_still_gets_the_last_flush(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flushing_once, "FAILING_STOP_S", 20.0)
+    monkeypatch.setattr(flusher_module, "FAILING_STOP_S", 20.0)
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())

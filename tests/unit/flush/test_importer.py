@@ -285,7 +285,7 @@ def test_more_polls_than_one_search_finds_do_not_wait_for_the_refresh(store: Sql
         for number in range(5):
             store.insert(f"p{number}", options=["yes", "no"])
         async with flushing(replica, sink):
-            await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 5, deadline_s=5)
+            await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 5)
 
     run(scenario())
 

@@ -94,7 +94,7 @@ def test_a_process_that_ignores_the_request_is_told_with_its_output(make: Make) 
 
 def test_of_several_the_deaf_one_is_killed_at_the_deadline(make: Make) -> None:
     polite, deaf, unstarted = started(make()), started(make(DEAF)), make()
-    stop_all([polite, deaf, unstarted], deadline_s=0.3)
+    stop_all([polite, deaf, unstarted], deadline_s=3.0)
     assert (-signal.SIGTERM, -signal.SIGKILL, None) == (polite.exit_status, deaf.exit_status, unstarted.exit_status)
 
 

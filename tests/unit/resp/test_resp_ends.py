@@ -17,7 +17,7 @@ from tests.support.waiting import let_pass, wait_for
 
 @pytest.fixture
 def node() -> Iterator[RespNode]:
-    with running(timeout_s=0.3) as node:
+    with running() as node:
         node.create()
         yield node
 
@@ -47,10 +47,12 @@ def under_way(node: RespNode) -> None:
 
 def test_without_a_leader_a_vote_is_surely_not_counted(node: RespNode, client: Client) -> None:
     lead(node, None)
+    node.give_up_after(0.3)
     client.send(xadd(1) + command("HGETALL", "poll:mood") + command("PING"))
     vote, read, pong = client.replies(3)
     assert ("CLUSTERDOWN", "CLUSTERDOWN", "PONG") == (vote.code, read.code, pong)
     lead(node, "n1")
+    node.give_up_after(30)
     client.send(xadd(1) + xadd(1, option="sad"))
     counted, conflict = client.replies(2)
     assert isinstance(counted, str)
@@ -62,6 +64,7 @@ def test_without_a_leader_a_node_answers_by_itself_after_readonly(node: RespNode
     client.send(xadd(1) + command("READONLY"))
     client.replies(2)
     lead(node, None)
+    node.give_up_after(0.3)
     assert ["happy", "1", "sad", "0"] == client.ask("HGETALL", "poll:mood")
     assert "CLUSTERDOWN" == client.ask("HGETALL", "linearizable:poll:mood").code
     assert "OK" == client.ask("READWRITE")
@@ -87,8 +90,10 @@ def test_an_unknown_outcome_closes_the_connection_without_an_error(node: RespNod
 
 def test_a_vote_that_takes_too_long_closes_the_connection_and_counts_once(node: RespNode, client: Client) -> None:
     hold(node)
+    node.give_up_after(0.3)
     client.send(xadd(1))
     assert client.is_closed()
+    node.give_up_after(30)
     node.http.call(node.http.replica.commit_held)
     assert {"happy": 1, "sad": 0} == node.tally()
     with node.connect() as again:
@@ -100,6 +105,7 @@ def test_a_vote_that_takes_too_long_closes_the_connection_and_counts_once(node: 
 
 def test_a_transaction_with_an_unknown_outcome_closes_the_connection(node: RespNode, client: Client) -> None:
     hold(node)
+    node.give_up_after(0.3)
     client.send(command("MULTI") + xadd(1) + command("PING") + command("EXEC"))
     assert ["OK", "QUEUED", "QUEUED"] == client.replies(3)
     rest = client.rest()
@@ -142,9 +148,10 @@ def test_a_client_that_sends_nothing_more_is_closed_if_it_has_asked_for_nothing(
 
 
 def test_a_client_that_sends_nothing_more_and_reads_nothing_is_cut() -> None:
-    with running(limits=Limits(stall_timeout_s=0.5)) as node, node.connect_lazy() as client:
+    with running() as node, node.connect_lazy() as client:
         client.send(command("ECHO", "x" * 16_000) * 200)
         ends_its_side(client)
+        node.http.limit(stall_timeout_s=0.5)
         wait_for("it is cut", lambda: not node.connections())
 
 
@@ -224,13 +231,16 @@ def test_a_command_that_comes_in_drops_is_given_up() -> None:
 
 
 def test_a_stream_whose_pieces_end_in_the_middle_of_commands_goes_on() -> None:
-    with running(limits=Limits(body_timeout_s=3.0)) as node, node.connect() as client:
+    with running() as node, node.connect() as client:
         one = command("ECHO", "abc")
         client.send(one[:5])
+        (connection,) = node.connections()
         for _ in range(10):
-            let_pass(0.4, because="commands go on for longer than one may take")
+            before_s = connection._idle_since_s
+            let_pass(0.01, because="the loop's clock counts milliseconds")
             client.send(one[5:] + one[:5])
             assert "abc" == client.reply()
+            assert connection._idle_since_s > before_s, "the time of the next one begins"
 
 
 def test_an_idle_client_makes_room_before_one_whose_command_is_half_there() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -53,10 +52,8 @@ def test_a_locked_file_is_refused_by_the_deadline_and_taken_afterwards(sink: Sql
     write(sink, 1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin immediate")
-        started = time.monotonic()
         with pytest.raises(SinkError, match="is locked by another program"):
             write(sink, 2, timeout_s=0.2)
-        assert time.monotonic() - started < 5
         other.execute("commit")
     assert {"mood": WriteOutcome.WRITTEN} == write(sink, 2)
 
