@@ -30,7 +30,7 @@ class PiecedTransport(asyncio.Transport):
         self._is_paused = False  # the protocol was told to write nothing more
         self._is_closing = False
         self._next: asyncio.Handle | None = None
-        beneath.set_write_buffer_limits(high=PIECE_BYTES)
+        self.set_write_buffer_limits()
 
     # ---- for the connection -----------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ class PiecedTransport(asyncio.Transport):
         self._size += len(data)
         if self._next is None:
             self._hand_on()
-        if self.get_write_buffer_size() >= self._high:
+        if self._waiting and self.get_write_buffer_size() >= self._high:
             self._pause()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -59,6 +59,7 @@ class PiecedTransport(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = PIECE_BYTES if high is None else high
+        self._beneath.set_write_buffer_limits(high=min(self._high, PIECE_BYTES))
 
     def close(self) -> None:
         self._is_closing = True
@@ -150,7 +151,8 @@ class InPieces(asyncio.Protocol):
         self._protocol.connection_made(self._transport)
 
     def data_received(self, data: bytes) -> None:
-        self._protocol.data_received(data)
+        if not self._transport.is_closing():
+            self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
         return self._protocol.eof_received()

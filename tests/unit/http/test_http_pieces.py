@@ -13,12 +13,16 @@ from tests.support.on_loop import in_virtual_time
 
 
 class Beneath(asyncio.Transport):
-    """TLS, which takes `room` bytes and then says that it takes no more."""
+    """TLS, which takes `room` bytes and then says that it takes no more.
+
+    It holds `unsaid` bytes more that were not sent, which are too few to be said.
+    """
 
     def __init__(self, room: int) -> None:
         super().__init__()
         self.protocol: asyncio.Protocol | None = None
         self.taken, self.room, self.closed, self.held = list[bytes](), room, False, False
+        self.high, self.unsaid = 0, 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
@@ -38,10 +42,14 @@ class Beneath(asyncio.Transport):
             self.protocol.resume_writing()
 
     def get_write_buffer_size(self) -> int:
-        return max(0, -self.room)
+        return max(0, -self.room) + self.unsaid
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
+        assert high is not None
+        self.high = high
+
+    def is_closing(self) -> bool:
+        return self.closed
 
     def close(self) -> None:
         self.closed = True
@@ -58,6 +66,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(PiecedTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.told.append(data.decode())
 
     def pause_writing(self) -> None:
         self.told.append("pause")
@@ -115,6 +126,32 @@ async def test_a_connection_closes_when_all_is_handed_on() -> None:
     await asyncio.sleep(0)
     assert beneath.closed
     assert 3 * PIECE_BYTES == sum(map(len, beneath.taken))
+
+
+@in_virtual_time
+async def test_a_connection_that_closes_is_given_nothing_more() -> None:
+    """As without TLS: a vote that came then was counted, and its answer was written nowhere."""
+    beneath, connection = connected(room=0)
+    assert beneath.protocol is not None
+    beneath.protocol.data_received(b"first")
+    connection.transport.write(bytes(3 * PIECE_BYTES))
+    connection.transport.close()
+    beneath.protocol.data_received(b"late")
+    assert ["first", "pause"] == connection.told
+
+
+@in_virtual_time
+async def test_a_connection_is_not_paused_where_nobody_would_tell_it_to_go_on() -> None:
+    """TLS had taken all and kept some: it had told of nothing, and so the next request was never begun."""
+    beneath, connection = connected()
+    connection.transport.set_write_buffer_limits(high=16 * 1024)
+    beneath.unsaid = 32 * 1024
+    connection.transport.write(bytes(PIECE_BYTES + 1))
+    assert PIECE_BYTES + 1 == sum(map(len, beneath.taken))
+    assert [] == connection.told
+    assert 16 * 1024 == beneath.high, "so it tells of so much"
+    connection.transport.set_write_buffer_limits(high=10**9)
+    assert PIECE_BYTES == beneath.high
 
 
 @in_virtual_time
