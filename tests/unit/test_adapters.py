@@ -94,7 +94,7 @@ def test_a_new_sink_is_configured_checked_and_shown_like_the_others(tmp_path: Pa
         node = Node(load(file, env={}, flags=flags).config)
         task = asyncio.create_task(node.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while node.flushers.status()["memory"]["last_success_version"] is None:
                     await asyncio.sleep(0.01)
             return node.http._api.status()

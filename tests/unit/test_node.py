@@ -190,7 +190,7 @@ def test_a_node_is_asked_by_the_names_of_its_settings(tmp_path: Path) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

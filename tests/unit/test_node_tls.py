@@ -37,7 +37,7 @@ async def ask(context: ssl.SSLContext, port: int, path: str) -> str:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -108,7 +108,7 @@ async def post(node: Node, path: str, body: object, *headers: str) -> dict[str, 
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

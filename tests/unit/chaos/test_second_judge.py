@@ -45,6 +45,8 @@ KNOWN_TO_BOTH = (  # violations that the search can see, too: it knows nothing o
 PLANTED = 8  # histories of each of these
 SEEDS = 600
 
+pytestmark = pytest.mark.timeout(600)  # it searches for up to a minute
+
 
 def spoil(records: list[Record], rng: random.Random) -> None:
     """Change one thing that a client was told, so that the history may be wrong."""

@@ -24,7 +24,7 @@ from quorate.cluster.raft.transport.transport import PeerTransport
 from tests.support.waiting import until
 
 KEY = b"the key of this cluster"
-WAIT_S = 10.0
+WAIT_S = 30.0
 HEARD_ID = 2**40  # of the call that `until_heard` makes
 
 encode = msgspec.msgpack.Encoder().encode

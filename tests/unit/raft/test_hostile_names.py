@@ -27,7 +27,7 @@ def test_what_a_peer_calls_itself_has_to_be_a_name_and_writes_no_line_of_its_own
             async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
                 await raw_peer.greet(name)
                 raw_peer.introduce()
-                assert await raw_peer.is_hung_up_on(within_s=1.5)
+                assert await raw_peer.is_hung_up_on()
                 assert [] == one.up
 
         run(main())

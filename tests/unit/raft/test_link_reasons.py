@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_told_on_both_sides(run: Run, caplog: pytest.LogC
                         pass
                     assert said[1].decode().startswith(UNREADABLE)
                     assert "run the same version of Quorate on both" in said[1].decode()
-                    assert await peer.is_hung_up_on(within_s=1.5)
+                    assert await peer.is_hung_up_on()
                 assert refused(one, "n2").startswith(UNREADABLE)
             assert 1 == len(lines(caplog, f"refused n2 at 127.0.0.1: {UNREADABLE}"))
 
@@ -143,7 +143,7 @@ def test_what_is_no_greeting_is_told_as_that(run: Run, caplog: pytest.LogCapture
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as peer:
             peer.write(encode(["one", "n2", True, b""]))
-            assert await peer.is_hung_up_on(within_s=1.5)
+            assert await peer.is_hung_up_on()
             assert lines(caplog, "its first bytes are no greeting that this version of Quorate knows (Expected `int`")
 
     run(main())

@@ -45,7 +45,7 @@ def test_garbage_ends_its_connection_and_nothing_else(run: Run, caplog: pytest.L
             await pair(one, two)
             async with await RawPeer.connect(one) as raw_peer:
                 raw_peer.writer.write(said)
-                assert await raw_peer.is_hung_up_on(within_s=1.5), "before the deadline for introductions"
+                assert await raw_peer.is_hung_up_on(), "before the deadline for introductions"
             assert 1 == one.transport.refusals
             assert [] == one.down
             assert [] == one.heard
@@ -68,7 +68,7 @@ def test_a_wrong_hello_is_refused_in_words(
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
             await raw_peer.greet(**hello)  # type: ignore[arg-type]  # rows of keyword arguments
-            assert await raw_peer.is_hung_up_on(within_s=1.5)
+            assert await raw_peer.is_hung_up_on()
             assert [] == one.up
             assert why in caplog.text
 
@@ -79,7 +79,7 @@ def test_a_keyed_peer_is_refused_by_a_keyless_node(run: Run, caplog: pytest.LogC
     async def main() -> None:
         async with Node("n1", key=None) as one, await RawPeer.connect(one) as raw_peer:
             await raw_peer.greet()
-            assert await raw_peer.is_hung_up_on(within_s=1.5)
+            assert await raw_peer.is_hung_up_on()
             assert [] == one.up
             assert "only one of the two has a raft.key: give every node the same one" in caplog.text
 
@@ -91,7 +91,7 @@ def test_a_peer_without_the_key_fails_at_its_first_frame(run: Run) -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
             await raw_peer.greet(key=None, keyed=True)
             raw_peer.introduce()
-            assert await raw_peer.is_hung_up_on(within_s=1.5)
+            assert await raw_peer.is_hung_up_on()
             assert [] == one.up
 
     run(main())
@@ -103,7 +103,7 @@ def test_a_hello_that_is_sent_back_is_refused(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as mirror:
             mirror.write(await mirror.frame())
-            assert await mirror.is_hung_up_on(within_s=1.5)
+            assert await mirror.is_hung_up_on()
             assert 1 == one.transport.refusals
 
     run(main())
@@ -120,7 +120,7 @@ def test_a_recording_of_a_whole_connection_is_worth_nothing(run: Run) -> None:
             said, before = tap.said, (list(one.up), list(one.heard))
             async with await RawPeer.connect(one) as replayer:
                 replayer.writer.write(said)
-                assert await replayer.is_hung_up_on(within_s=1.5)
+                assert await replayer.is_hung_up_on()
             assert before == (one.up, one.heard)
             assert one.transport.is_open("n2")
 
@@ -140,7 +140,7 @@ def test_no_frame_may_be_repeated_dropped_reordered_or_changed(run: Run) -> None
                     ]
                     for frame in harm(frames):
                         insider.write(frame)
-                    assert await insider.is_hung_up_on(within_s=1.5), harm
+                    assert await insider.is_hung_up_on(), harm
                     terms = [message.term for _, message in one.heard[before:]]
                     assert list(range(1, len(terms) + 1)) == terms, f"{harm}: only whole, and in order"
                     assert len(terms) < 3, harm
@@ -250,7 +250,7 @@ def test_a_wrong_introduction_is_refused_in_words(
         async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.greet()
             act(insider)
-            assert await insider.is_hung_up_on(within_s=1.5)
+            assert await insider.is_hung_up_on()
             assert ([], []) == (one.up, one.heard)
             assert why in caplog.text
 
@@ -261,7 +261,7 @@ def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCa
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as twin:
             await twin.come_in("n1")
-            assert await twin.is_hung_up_on(within_s=1.5)
+            assert await twin.is_hung_up_on()
             assert [] == one.up
             assert "it has this node's own id" in caplog.text
 
@@ -280,7 +280,7 @@ def test_a_peer_that_goes_on_sending_hears_why_it_is_refused(run: Run) -> None:
             while (said := await insider.hear())[0] != REFUSALS:
                 pass
             assert b"it belongs to cluster" in said[1]
-            assert await insider.is_hung_up_on(within_s=1.5)
+            assert await insider.is_hung_up_on()
             assert [] == one.heard
 
     run(main())
@@ -301,7 +301,7 @@ def test_messages_of_a_refused_peer_are_ignored(run: Run) -> None:
             await insider.come_in(cluster_name="other")
             insider.say(RAFT, messages.encode(HEARTBEAT))
             insider.say(CALLS, encode([1, 1, "ask", b""]))
-            assert await insider.is_hung_up_on(within_s=1.5)
+            assert await insider.is_hung_up_on()
             assert ([], [], []) == (one.up, one.heard, served)
 
     run(main())
@@ -339,7 +339,7 @@ def test_garbage_from_a_peer_with_the_key_ends_its_connection_only(
             answer = asyncio.create_task(one.transport.call("n2", "ask", b""))
             await asyncio.sleep(0)
             insider.say(stream, said)
-            assert await insider.is_hung_up_on(within_s=1.5)
+            assert await insider.is_hung_up_on()
             with pytest.raises(OutcomeUnknown):
                 await answer
             await until("it is out", lambda: one.down == ["n2"])
@@ -361,7 +361,7 @@ def test_a_message_over_the_limit_is_not_collected(run: Run, monkeypatch: pytest
             await until("it is in", lambda: one.transport.is_open("n2"))
             for _ in range(5):
                 insider.say(RAFT, bytes(PART_BYTES), more=MORE)
-            assert await insider.is_hung_up_on(within_s=1.5)
+            assert await insider.is_hung_up_on()
             assert [] == one.heard
 
     run(main())
