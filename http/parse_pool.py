@@ -1,7 +1,5 @@
 """Parses big bodies on a thread, so that the loop can send Raft's heartbeats meanwhile. Small ones are parsed at once.
 
-A body is big by its bytes, or by its votes: one that is refused takes two bytes, and as long as fifty that are not.
-
 One thread is enough, since the parser holds the interpreter's lock: the loop runs between two bodies and whenever the
 interpreter switches threads. After a body the thread rests, before it begins the next (`turns.py`). The number of
 waiting bodies is bounded. A further body is refused with `Overloaded`, and nothing of it was counted.
@@ -18,9 +16,6 @@ from quorate.errors import Overloaded
 from quorate.turns import ThreadTurns
 
 BIG_BYTES = 64 * 1024
-# Commas and line ends in a body that is parsed on the loop. Each vote has one, and most have another one within. If all
-# are refused, they take five milliseconds.
-SEPARATORS_MAX = 2_000
 WAITING_MAX = 32
 
 T = TypeVar("T")
@@ -34,8 +29,9 @@ class ParsePool:
 
     async def parse(self, read: Callable[[bytes], T], body: bytes) -> T:
         """Call `read(body)`: on the loop if the body is small, otherwise on the thread."""
-        if len(body) < BIG_BYTES and body.count(b",") + body.count(b"\n") <= SEPARATORS_MAX:
-            return read(body)
+        return read(body) if len(body) < BIG_BYTES else await self.on_thread(read, body)
+
+    async def on_thread(self, read: Callable[[bytes], T], body: bytes) -> T:
         if self._waiting >= WAITING_MAX:
             raise Overloaded("too many big requests wait to be read; try again in a moment, or another node")
         self._waiting += 1

@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.errors import Invalid, UnsupportedMedia
 from quorate.vote import VOTES_PER_REQUEST_MAX, Rejection, Vote
-from quorate.vote_json import BadVote, DecodedVotes, read_array, read_lines, read_one, unreadable
+from quorate.vote_json import BadVote, DecodedVotes, TakesLong, read_array, read_lines, read_one, unreadable
 
 Form = Literal["json", "ndjson"]
 
@@ -57,17 +57,21 @@ def form_of(content_type: str) -> Form:
     return form
 
 
-def read_votes(body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX) -> ParsedVotes:
-    """Raises `Invalid` or `TooLarge` if the document cannot be read, or if its only vote is bad."""
+def read_votes(
+    body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX, alone_max: int | None = None
+) -> ParsedVotes:
+    """Raises `Invalid` or `TooLarge` if the document cannot be read, or if its only vote is bad; `TakesLong`."""
     try:
         if form == "ndjson":
-            return _parsed(read_lines(body, "request", votes_max))
+            return _parsed(read_lines(body, "request", votes_max, alone_max))
         if body.lstrip()[:1] == b"[":
-            return _parsed(read_array(body, "request", votes_max))
+            return _parsed(read_array(body, "request", votes_max, alone_max))
         return ParsedVotes([read_one(body)], single=True)
     except (UnicodeDecodeError, RecursionError) as error:
         raise Invalid(unreadable(error, "request")) from None
     except msgspec.DecodeError as error:
+        if alone_max is not None and body.count(b"\n") > alone_max:
+            raise TakesLong from None
         raise Invalid(_malformed(body, form, error)) from None
 
 

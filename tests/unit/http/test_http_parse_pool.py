@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
+from typing import Any
 
 import pytest
 
-from quorate.http.parse_pool import BIG_BYTES, SEPARATORS_MAX, ParsePool
+from quorate.http.handlers import votes
+from quorate.http.handlers.votes import ALONE_MAX
+from quorate.http.parse_pool import BIG_BYTES
+from quorate.http.vote_body import ParsedVotes, read_votes
+from tests.support.http_node import running
+
+GOOD = b'{"option":"happy","id":"x"}'
+
+
+def array(vote: bytes, count: int) -> bytes:
+    return b"[" + b",".join([vote] * count) + b"]"
 
 
 @pytest.mark.parametrize(
     ("body", "on_the_loop"),
     [
-        (b"[" + b"{}," * SEPARATORS_MAX + b"{}]", True),
-        (b"[{}," + b"{}," * SEPARATORS_MAX + b"{}]", False),  # each is refused in words of its own
-        (b"[0," + b"0," * SEPARATORS_MAX + b"0]", False),
-        (b"0\n" + b"0\n" * SEPARATORS_MAX, False),
-        (b" " * (BIG_BYTES - 1), True),
-        (b" " * BIG_BYTES, False),
+        (array(b"{}", ALONE_MAX), True),
+        (array(b"{}", ALONE_MAX + 1), False),  # each is refused in words of its own
+        (array(b"0", ALONE_MAX + 1), False),
+        (b"\n".join([b"0"] * (ALONE_MAX + 1)), False),
+        (b"\n".join([b"0"] * (ALONE_MAX + 1) + [b"{"]), False),  # it is said which line cannot be read
+        (array(GOOD, 2 * ALONE_MAX), True),
+        (array(GOOD, 2 * ALONE_MAX).ljust(BIG_BYTES), False),
     ],
-    ids=["objects", "many objects", "many numbers", "many lines", "small", "big"],
+    ids=["objects", "many objects", "many numbers", "many lines", "many lines and a bad one", "good", "big"],
 )
-def test_what_is_big_by_bytes_or_by_votes_is_parsed_on_a_thread(body: bytes, on_the_loop: bool) -> None:
-    async def parse() -> int:
-        pool = ParsePool()
-        try:
-            return await pool.parse(lambda body: threading.get_ident(), body)
-        finally:
-            pool.stop()
+def test_votes_that_take_long_to_read_are_read_on_a_thread(
+    body: bytes, on_the_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
 
-    assert on_the_loop == (threading.get_ident() == asyncio.run(parse()))
+    def noted(*what: Any) -> ParsedVotes:
+        threads.append(threading.current_thread().name)
+        return read_votes(*what)
+
+    monkeypatch.setattr(votes, "read_votes", noted)
+    with running() as node:
+        content_type = "application/json" if body.startswith(b"[") else "application/x-ndjson"
+        node.ask("POST", "/votes", body, {"Content-Type": content_type})
+    assert on_the_loop == (not any(name.startswith("parse") for name in threads)), threads
