@@ -78,6 +78,7 @@ class Node:
         def change() -> None:
             for name, value in limits.items():
                 object.__setattr__(self.api.limits, name, value)
+            self.server._small_votes.castings._timeout_s = self.api.limits.timeout_s
 
         self.call(change)
 

@@ -38,7 +38,7 @@ def test_many_connections_are_swept_a_few_at_once(swept: list[int]) -> None:
     with running() as node, contextlib.ExitStack() as sockets:
         silent = [sockets.enter_context(node.dial()) for _ in range(7)]
         wait_for("all are connected", lambda: node.server.connections == 7)
-        node.limit(head_timeout_s=0.1)
+        node.limit(body_timeout_s=0.1)
         for sock in silent:
             read_all(sock)  # until it is cut
     assert 2 == max(swept)

@@ -32,7 +32,7 @@ def test_slow_headers_are_cut(node: Node) -> None:
 
 
 def test_a_connection_that_says_nothing_is_cut(node: Node) -> None:
-    node.limit(head_timeout_s=0.1)
+    node.limit(body_timeout_s=0.1)
     with node.dial() as sock:
         read_all(sock)
 
