@@ -34,10 +34,11 @@ def test_calls_over_a_relay_that_falls_silent_hinder_nobody_and_are_unknown_soon
         assert reached_over(net, follower, [between])
 
         async def two_batches() -> list[asyncio.Future[Any]]:
+            """A light one and a bulk one: a second light one would gather first, and go the new way."""
             sent = list[asyncio.Future[Any]]()
-            for tag in ("x", "y"):
-                vote = net.submitters[follower].cast([Vote(tag, id=tag, poll=POLL)], timeout_s=30)
-                sent.append(asyncio.ensure_future(vote))
+            for tag, many in (("x", 1), ("y", 200)):
+                votes = [Vote(tag, id=f"{tag}{number}", poll=POLL) for number in range(many)]
+                sent.append(asyncio.ensure_future(net.submitters[follower].cast(votes, timeout_s=30)))
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             cut(net, [(between, follower)])
