@@ -3,8 +3,8 @@
 What the leader proposes after a bulk batch is applied after it, and that takes every node some milliseconds. Bulk
 batches may come by the hundred, from clients that send thousands of votes a request. So where both kinds wait, each has
 one of the two places. While very light ones come, of a few votes each, bulk entries are smaller, one is under way at a
-time, and when it has ended the next one waits for twice as long as it took, or longer after a request that made a very
-big one. Without them bulk leaves as it comes.
+time, and when it has ended the next one waits for three times as long as it took, or longer after a request that made
+a very big one. Without them bulk leaves as it comes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BULK_BYTES = 16 * 1024  # a batch of more is bulk
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
 GIVES_WAY_S = 0.1  # so long after a very light batch left
 GATHER_S = 0.012  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
-REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
+REST, REST_MAX_S = 3.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
 class LeaderStep(msgspec.Struct, array_like=True):

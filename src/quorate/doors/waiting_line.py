@@ -6,8 +6,8 @@ of them at each step of the way. So only a few of them begin in a millisecond, i
 For one client that is no bound: its next request comes to the line when the one before is answered.
 
 A door whose requests cost very different times charges each of them. When a step has had its time, all others stand in
-line. While this node applies votes, a rest follows that is twice as long, so votes and other nodes find a loop that is
-free two thirds of the time. Without votes there is no rest, and only the turn of the loop ends.
+line. While this node applies votes, a rest follows that is four times as long, so votes and other nodes find a loop
+that is free four fifths of the time. Without votes there is no rest, and only the turn of the loop ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from quorate.turns import VotesNow
 BEGIN = 4  # in each step, of requests that take some 50 µs each
 STEP_S = 0.001
 WORK_S = 0.001  # in a step, of what is charged
-REST = 2.0  # times as long as the work
+REST = 4.0  # times as long as the work
 STEP_MAX_S = 1.0  # work and rest: a machine that stood still for minutes must not rest for minutes
 
 
