@@ -112,7 +112,7 @@ class Submitter:
             try:
                 async with self._queue.batch_alone(size * len(left) // len(votes), knew, goes_on=done > 0) as batch:
                     ticket, added = await batch.add_many(left, hash_key, deadline_s, share, is_full)
-                _append(tallied, await ticket.answer, done)
+                tallied.take_in(await ticket.answer, done)
             except QuorateError as error:
                 if not done:
                     raise
@@ -273,16 +273,6 @@ class Submitter:
         if not key:
             raise NotReady("this node has not joined its cluster yet; try again in a moment, or another node")
         return key
-
-
-def _append(tallied: Tallied, piece: Tallied, start: int) -> None:
-    """Take in what became of the votes from `start` on."""
-    for rejection in piece.rejected:
-        rejection.index += start
-    tallied.applied += piece.applied
-    tallied.duplicates += piece.duplicates
-    tallied.rejected += piece.rejected
-    tallied.version = piece.version
 
 
 def _joined(tallied: Tallied, places: Sequence[int], rejected: list[Rejection]) -> Tallied:

@@ -82,6 +82,15 @@ class Tallied(msgspec.Struct):
     rejected: list[Rejection]
     version: int
 
+    def take_in(self, piece: Tallied, start: int) -> None:
+        """What became of the votes from `start` on. `piece` is used up."""
+        for rejection in piece.rejected:
+            rejection.index += start
+        self.applied += piece.applied
+        self.duplicates += piece.duplicates
+        self.rejected += piece.rejected
+        self.version = piece.version
+
 
 # How many characters a text may have before it is brought to NFC, for each byte that it may have then. NFC never makes
 # fewer than two bytes of three characters (ΐ). And its time grows with the square of the marks in a row: 60,000 took

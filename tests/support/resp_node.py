@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from quorate.cluster import entry
 from quorate.resp.connection import RespConnection
 from quorate.resp.door import ClusterNode, Door
@@ -45,6 +47,25 @@ class RespNode:
 
     def tally(self, poll: str = "mood") -> dict[str, int]:
         return self.http.tally(poll)
+
+    def turns_of_writes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """From now on: the number of the loop's turn for each long thing that a client is sent.
+
+        The end of one turn, and what comes before `turn` in the next, have one number.
+        """
+        turns, written = [0], list[int]()
+
+        def turn() -> None:
+            turns[0] += 1
+            self.http.loop.call_soon(turn)
+
+        def take(size: int, now_s: float) -> bool:
+            written.append(turns[0])
+            return True
+
+        monkeypatch.setattr(self.door.unsent, "take", take)
+        self.http.call(turn)
+        return written
 
     def connections(self) -> list[RespConnection]:
         return self.http.call(lambda: [*self.server._connections])

@@ -72,12 +72,7 @@ def cast_many(votes: Sequence[Vote]) -> Program[Tallied]:
         except QuorateError as error:
             error.fields |= {"votes": list(votes[begin:]), "tallied": sum_}
             raise
-        for rejection in tallied.rejected:
-            rejection.index += begin
-        sum_.applied += tallied.applied
-        sum_.duplicates += tallied.duplicates
-        sum_.rejected += tallied.rejected
-        sum_.version = tallied.version
+        sum_.take_in(tallied, begin)
         begin += number
     return sum_
 

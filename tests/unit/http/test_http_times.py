@@ -56,15 +56,18 @@ def test_the_rest_of_a_body_that_was_refused_gets_no_second_answer(node: Node) -
     assert [b"413"] == [answer[:3] for answer in answers.split(b"HTTP/1.1 ")[1:]]
 
 
+def time_passes(node: Node, seconds: float) -> None:
+    then_s = node.loop.time() + seconds
+    wait_for("the time to pass", lambda: node.loop.time() > then_s)
+
+
 def test_an_idle_connection_is_not_cut_by_the_sweep(node: Node) -> None:
-    loop = node.loop
     with contextlib.closing(node.connect()) as connection:
         for _ in range(2):
             connection.request("GET", "/livez")
             assert 200 == answer_of(connection.getresponse()).status
             node.limit(head_timeout_s=0.1, body_timeout_s=0.1)
-            then_s = loop.time() + 0.3
-            wait_for("three head timeouts to pass", lambda: loop.time() > then_s)  # noqa: B023  # called here and now
+            time_passes(node, 0.3)  # three head timeouts
 
 
 def test_a_client_that_takes_no_answer_is_cut(node: Node) -> None:

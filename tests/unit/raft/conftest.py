@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import uvloop
@@ -25,8 +26,8 @@ def run(request: pytest.FixtureRequest) -> Run:
     """The default loop, and the one that nodes run on."""
     factory: Callable[[], asyncio.AbstractEventLoop] = request.param
 
-    def run(main: object) -> None:
+    def run(main: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, DEADLINE_S))  # type: ignore[arg-type]  # Run says what it is
+            runner.run(asyncio.wait_for(main, DEADLINE_S))
 
     return run

@@ -138,25 +138,13 @@ def test_long_replies_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(runner, "BYTE_S", WORK_S / 50_000)
     with running() as node:
         node.create(options=[f"option {number:05}" for number in range(5_000)])
-        turns, written = [0], list[int]()
-
-        def turn() -> None:
-            turns[0] += 1
-            node.http.loop.call_soon(turn)
-
-        def take(size: int, now_s: float) -> bool:
-            written.append(turns[0])
-            return True
-
-        monkeypatch.setattr(node.door.unsent, "take", take)
-        node.http.call(turn)
+        written = node.turns_of_writes(monkeypatch)
         clients = [node.connect() for _ in range(10)]
         for client in clients:
             client.send(command("HGETALL", "poll:mood"))
         for client in clients:
             assert 10_000 == len(client.reply())
             client.sock.close()
-        # The end of one turn of the loop, and what comes before `turn` in the next, have one number.
         assert 10 == len(written)
         assert max(Counter(written).values()) <= 2
 

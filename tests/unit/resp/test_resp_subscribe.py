@@ -219,22 +219,10 @@ def test_long_messages_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch
         subscribers = [clients.enter_context(node.connect()) for _ in range(10)]
         for client in subscribers:
             subscribed(client, "mood")
-        turns, written = [0], list[int]()
-
-        def turn() -> None:
-            turns[0] += 1
-            node.http.loop.call_soon(turn)
-
-        def take(size: int, now_s: float) -> bool:
-            written.append(turns[0])
-            return True
-
-        monkeypatch.setattr(node.door.unsent, "take", take)
-        node.http.call(turn)
+        written = node.turns_of_writes(monkeypatch)
         node.http.vote(poll="mood", option="option 00000")
         for client in subscribers:
             assert 1 == sum(tally_in(client.reply()).values())
-    # The end of one turn of the loop, and what comes before `turn` in the next, have one number.
     assert 10 == len(written)
     assert max(Counter(written).values()) <= 2
 

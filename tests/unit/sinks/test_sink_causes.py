@@ -52,11 +52,13 @@ def words_once_it_failed(url: str) -> str:
         for _ in range(2):
             with pytest.raises(SinkError) as refused:
                 sink.write([MOOD, REST], Fence(1, 1, 1), "c1", timeout_s=0.5)
-            client = sink._client
-            assert client is not None
-            servers = client.topology_description.server_descriptions
-            wait_for("the driver knows why", lambda: all(each.error for each in servers().values()))  # noqa: B023  # called here
+            wait_for("the driver knows why", lambda: knows_why(sink))
     return str(refused.value)
+
+
+def knows_why(sink: MongoSink) -> bool:
+    assert sink._client is not None
+    return all(each.error for each in sink._client.topology_description.server_descriptions().values())
 
 
 # ---- MongoDB: it is reached, and refuses ----------------------------------------------------------------------------

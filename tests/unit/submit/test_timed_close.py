@@ -11,12 +11,21 @@ from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import in_virtual_time
 
 
+class ReplicaOfTheLoop(LocalReplica):
+    """Its clock goes as the loop's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began_ms, self._began_s = super().now_ms(), asyncio.get_running_loop().time()
+
+    def now_ms(self) -> int:
+        return self._began_ms + int((asyncio.get_running_loop().time() - self._began_s) * 1000)
+
+
 async def with_a_poll_that_closes() -> LocalReplica:
     """Soon. Time passes only where the test waits."""
-    replica, loop = LocalReplica(), asyncio.get_running_loop()
-    began_ms, began_s = replica.now_ms(), loop.time()
-    replica.now_ms = lambda: began_ms + int((loop.time() - began_s) * 1000)  # type: ignore[method-assign]  # of a double
-    poll = CreatePoll("mood", "", ["happy", "sad"], "open", began_ms + 300, False)
+    replica = ReplicaOfTheLoop()
+    poll = CreatePoll("mood", "", ["happy", "sad"], "open", replica.now_ms() + 300, False)
     await Submitter(replica).create_poll(poll, timeout_s=1)
     return replica
 
