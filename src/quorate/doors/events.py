@@ -20,7 +20,7 @@ from quorate.doors.address_shares import AddressShares
 from quorate.doors.caller_places import CallerPlaces
 from quorate.doors.event import Event
 from quorate.doors.event_stream import WHOEVER, Stream
-from quorate.doors.followers import Followers, give
+from quorate.doors.followers import Followers, Giving
 from quorate.doors.poll_changes import PollChanges, deleted_event
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import NotReady, Overloaded, QuorateError
@@ -47,6 +47,7 @@ class Events:
         self.shares = AddressShares(streams_max, address_percent)
         self.places = CallerPlaces(streams_max, "event streams")
         self._followers = Followers()
+        self._giving = Giving()
         self._without_tallies: set[Stream] = set()
         self._poll_changes = PollChanges(replica)
         self._told: dict[str, tuple[Event, list[Stream]]] = {}  # what these are to be told, and who follows since then
@@ -190,7 +191,7 @@ class Events:
 
     async def _tell(self, poll_id: str, event: Event, streams: Sequence[Stream]) -> None:
         followers = [stream for stream in streams if stream.polls is None or poll_id in stream.polls]
-        await give(event, followers, lambda: poll_id not in self._told)
+        await self._giving.give(event, followers, lambda: poll_id not in self._told)
 
     def _schedule(self, delay_s: float) -> None:
         if self._scheduled is None and self._round is None:
@@ -269,7 +270,7 @@ class Events:
             return 0
         if poll is None:
             event = deleted_event(state, poll_id)
-            await give(event, followers, lambda: state.poll(poll_id) is None)
+            await self._giving.give(event, followers, lambda: state.poll(poll_id) is None)
             return 0
         if chunks.is_big(poll):
             async with self._turns:
@@ -282,11 +283,12 @@ class Events:
         if streams is not None:
             followers = self._followers.of(poll_id, streams)  # others may have come to wait with an older one
         sent = poll
-        await give(event, followers, lambda: self._is_still_there(sent))
+        await self._giving.give(event, followers, lambda: self._is_still_there(sent))
         return len(poll.options)
 
     async def _event(self, poll: PollView) -> Event:
         state, version = self._replica.state, self._replica.state.version
+        self._giving.note_made()
         results = await chunks.results_of(state, poll, self._turns.rest)
         tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
         document = {**tally, "total": sum(results.values()), "version": version}

@@ -14,6 +14,7 @@ from quorate.doors.event_stream import Stream
 from quorate.turns import REST
 
 STREAMS_AT_ONCE, REST_S = 100, 0.002  # so many take the loop about a millisecond
+MADE = 10  # to make an event takes as long as giving it to so many
 REST_MAX_S = 0.1
 
 
@@ -67,17 +68,37 @@ class Followers:
         return [*only, *(stream for stream in self.behind if stream.waits_with(poll_id) and stream not in only)]
 
 
-async def give(event: Event, streams: Sequence[Stream], is_true: Callable[[], bool]) -> None:
-    """Give it to all of them, until it `is_true` no more. The loop rests twice as long as some of them take, which is
-    more where others have the core."""
-    for start in range(0, len(streams), STREAMS_AT_ONCE):
-        if not is_true():
-            return
+class Giving:
+    """How events get to their streams: so many in a turn of the loop, of however many polls. Then the loop rests twice
+    as long as that took, which is more where others have the core."""
+
+    def __init__(self) -> None:
+        self._served, self._took_s = 0, 0.0  # since the last rest
+
+    def note_made(self) -> None:
+        """An event was made."""
+        self._served += MADE
+
+    async def give(self, event: Event, streams: Sequence[Stream], is_true: Callable[[], bool]) -> None:
+        """Give it to all of them, until it `is_true` no more."""
+        start = 0
+        while start < len(streams):
+            if self._served >= STREAMS_AT_ONCE:
+                await self._rest()
+            if not is_true():
+                return
+            some = streams[start : start + STREAMS_AT_ONCE - self._served]
+            began_s = time.perf_counter()
+            for stream in some:
+                if not stream.closed:
+                    stream.put(event)
+            self._took_s += time.perf_counter() - began_s
+            self._served += len(some)
+            start += len(some)
+
+    async def _rest(self) -> None:
         began_s = time.perf_counter()
-        for stream in streams[start : start + STREAMS_AT_ONCE]:
-            if not stream.closed:
-                stream.put(event)
-        if start + STREAMS_AT_ONCE < len(streams):
-            await asyncio.sleep(0)  # what was put is written at the end of a turn
-            took_s = time.perf_counter() - began_s
-            await asyncio.sleep(min(max(REST_S, REST * took_s), REST_MAX_S))
+        await asyncio.sleep(0)  # what was put is written at the end of a turn
+        took_s = self._took_s + time.perf_counter() - began_s
+        self._served, self._took_s = 0, 0.0
+        await asyncio.sleep(min(max(REST_S, REST * took_s), REST_MAX_S))
