@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.in_pieces import InPieces
 from quorate.doors.sweeping import sweep_all
 from quorate.doors.tls_listener import TlsListener
 from quorate.doors.unsent import UnsentBytes
@@ -66,7 +67,9 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self.places = ConnectionPlaces(api.limits)  # of other doors of the node, too
-        self.unsent = UnsentBytes(api.limits.unsent_bytes, lambda: self.places.connections)
+        self.unsent = UnsentBytes(
+            api.limits.unsent_bytes, lambda: self.places.connections, lambda: api.replica.state.version
+        )
         self.waiting = WaitingBytes(api.limits.waiting_bytes)
         self._shared = Shared(
             self.places,
@@ -108,9 +111,10 @@ class HttpServer:
         return closing_bytes(Invalid("this is an HTTPS port: ask it by https:// instead of http://"), self._api.replica)
 
     def _connect(self) -> asyncio.Protocol:
-        return HttpConnection(
+        connection = HttpConnection(
             self._api, self._shared, self._connection_lost, config=self._config, server_state=self._state, app_state={}
         )
+        return InPieces(connection, self.unsent.line)
 
     def _connection_lost(self) -> None:
         if not self._state.connections:

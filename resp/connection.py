@@ -258,14 +258,15 @@ class RespConnection(asyncio.Protocol):
         self.transport.close()
 
     def _flush(self) -> None:
-        if self._runner.replies:
+        runner = self._runner
+        if runner.replies:
             if not self.is_lost and not self.transport.is_closing():
-                self.transport.write(b"".join(self._runner.replies))
-            self._runner.replies.clear()
-            self._runner.reply_bytes = 0
+                self.transport.write(b"".join(runner.replies))
+            runner.replies.clear()
+            runner.reply_bytes = 0
         if self._charged:
             self._account()
-        if not self.is_busy and not self._parser.waits:
+        if not (runner.working or self._again or runner.commands or self._parser.waits):
             self._idle_since_s = self.loop.time()
             self._rests = not (self._writing_paused or self._parser.left_bytes or self.session.closes)
 

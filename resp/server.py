@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from quorate.doors.in_pieces import InPieces
 from quorate.doors.sweeping import sweep_all
 from quorate.doors.tls_listener import TlsListener
 from quorate.listening import Purpose, listen_on, shown
@@ -49,7 +50,7 @@ class RespServer:
         return int(sockets[0].getsockname()[1])
 
     def _connect(self) -> asyncio.Protocol:
-        return RespConnection(self._door, self._connections, self._lost)
+        return InPieces(RespConnection(self._door, self._connections, self._lost), self._door.unsent.line)
 
     def _bad(self) -> None:
         self._door.counts.protocol_errors += 1

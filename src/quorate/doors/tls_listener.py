@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable
 
 from quorate.doors.address_shares import share_key
-from quorate.doors.in_pieces import InPieces
 from quorate.doors.limits import Limits
 from quorate.pace import Pace
 from quorate.security.tls import LiveTls
@@ -113,7 +112,7 @@ class TlsListener:
 
     async def _shake_hands(self, accepted: socket.socket) -> bool:
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: InPieces(self._connect()),
+            self._connect,
             accepted,
             ssl=self._tls.context,
             ssl_handshake_timeout=self._limits.head_timeout_s,

@@ -5,6 +5,8 @@ a few hundred would take the node's memory. So all together have a budget. A big
 connections broken off that have held theirs longest and most, if they have held it for seconds. Only if nobody is slow
 is the answer not given: 429.
 
+What is written goes to its clients in pieces, in one `line` (`in_pieces.py`).
+
 Small answers are not asked about. They are counted once a second, with all others; if the small ones alone are too much
 then, those are broken off, too, that have held most for seconds.
 """
@@ -14,9 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from quorate.doors.waiting_line import WaitingLine
+
 BIG_BYTES = 16 * 1024
 SMALL_HELD_BYTES = 64 * 1024  # small answers are not begun where a connection has a quarter of that unread
 SLOW_S = 2.0
+PIECED_AT_ONCE = 1_000  # connections in a step of the line: their time is what bounds them
 COUNT_AGAIN_S = 0.05  # to count costs some milliseconds where there are ten thousand connections
 
 
@@ -37,9 +42,13 @@ class Sending(Protocol):
 class UnsentBytes:
     """Used on the node's loop."""
 
-    def __init__(self, most: int, connections: Callable[[], Collection[Sending]]) -> None:
+    def __init__(
+        self, most: int, connections: Callable[[], Collection[Sending]], version: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`version` is that of the state."""
         self._most = most
         self._connections = connections
+        self.line = WaitingLine(PIECED_AT_ONCE, version=version)
         self.held = 0  # as counted last, and what was written since
         self._counted_s = float("-inf")
         self.broken_off = 0
