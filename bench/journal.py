@@ -42,7 +42,9 @@ Commit = Callable[[list[tuple[int, int, bytes]]], None]
 class Inline:
     """A `Writer` that works on the calling thread, to measure the time of the disk as for the other stores."""
 
-    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def run(
+        self, operation: Callable[[], T], done: Callable[[T | BaseException], None], *, brief: bool = False
+    ) -> None:
         done(operation())
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
@@ -169,7 +171,7 @@ async def beside_a_loop(directory: Path, seconds: float, busy: bool, aside: bool
     """Groups of one entry a second through the disk thread, beside a loop that is idle or always busy."""
     loop = asyncio.get_running_loop()
     files = OsFiles(tempfile.mkdtemp(dir=directory))
-    writer = ThreadWriter(loop.call_soon_threadsafe, loop.call_later if aside else None)
+    writer = ThreadWriter(loop, steps_aside=aside)
     groups, command, over = 0, os.urandom(200), loop.create_future()
 
     def again() -> None:

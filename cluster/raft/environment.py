@@ -66,9 +66,7 @@ class Directory(Protocol):
 class Environment:
     """Disk threads, network, randomness, clocks, ticks. A simulation replaces them, and runs on a loop of its own."""
 
-    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
-        asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
-    )
+    writer: Callable[[str], Writer] = lambda name: ThreadWriter(asyncio.get_running_loop(), name=name)
     transport: Callable[[str, Listener, Credentials], PeerTransport] = PeerTransport
     rng: random.Random = field(default_factory=random.SystemRandom)
     wall: Callable[[], float] = time.time

@@ -42,7 +42,9 @@ class Recovery:
 class InlineWriter:
     """A `Writer` that runs each operation at once: nothing else runs in this process."""
 
-    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def run(
+        self, operation: Callable[[], T], done: Callable[[T | BaseException], None], *, brief: bool = False
+    ) -> None:
         result: T | OSError
         try:
             result = operation()

@@ -70,7 +70,7 @@ class Disk(SimWriter):
         self._busy = self._held = False
         self.sync_s: tuple[float, float] | None = None  # instead of `SYNC_S`
 
-    def run(self, operation: Any, done: Any) -> None:
+    def run(self, operation: Any, done: Any, *, brief: bool = False) -> None:
         super().run(operation, done)
         self._later()
 

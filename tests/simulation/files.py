@@ -222,7 +222,9 @@ class SimWriter:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+    def run(
+        self, operation: Callable[[], T], done: Callable[[T | BaseException], None], *, brief: bool = False
+    ) -> None:
         self._queue.append((operation, done))
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:

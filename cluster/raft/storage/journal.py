@@ -297,6 +297,7 @@ class Journal:
         self._writer.run(
             lambda: self._unless_failed(lambda: self._time(group)),
             lambda result: self._written(position, vote, result),
+            brief=True,
         )
 
     def _time(self, group: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from tests.unit.raft.small_logs import append
 def test_records_that_are_called_durable_are_on_a_real_disk(tmp_path: Path) -> None:
     async def work() -> tuple[list[tuple[bytes, int, int]], int]:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
-        files, writer = OsFiles(tmp_path), ThreadWriter(loop.call_soon_threadsafe, loop.call_later)
+        files, writer = OsFiles(tmp_path), ThreadWriter(loop)
         journal = Journal.open(files, writer, snapshot=None, on_failure=_fail, on_synced=done.set, segment_bytes=20_000)
         found = journal[1:]
         for _ in range(50):

@@ -7,10 +7,20 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
-from quorate.cluster.raft.storage.writer import WAITING_MAX, ThreadWriter
+from quorate.cluster.raft.storage.writer import (
+    LEFT_OUT_MAX,
+    LEFT_OUT_MIN,
+    QUICK_S,
+    SLOW_MAX,
+    WAIT_MAX_S,
+    WAITING_MAX,
+    Quickness,
+    ThreadWriter,
+)
 from quorate.errors import Overloaded
 
 DEADLINE_S = 20
@@ -19,7 +29,7 @@ DEADLINE_S = 20
 @asynccontextmanager
 async def disk_thread() -> AsyncIterator[ThreadWriter]:
     loop = asyncio.get_running_loop()
-    writer = ThreadWriter(loop.call_soon_threadsafe, loop.call_later)
+    writer = ThreadWriter(loop)
     try:
         async with asyncio.timeout(DEADLINE_S):
             yield writer
@@ -126,3 +136,109 @@ def test_a_busy_loop_gets_the_results_of_its_writes() -> None:
             await over.wait()
 
     asyncio.run(work())
+
+
+# ---- brief operations ---------------------------------------------------------------------------------------------
+
+
+class Wakes:
+    """How often a thread wakes the loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop) -> None:
+        self.count = 0
+        wake = loop.call_soon_threadsafe
+
+        def counted(*arguments: Any) -> asyncio.Handle:
+            self.count += 1
+            return wake(*arguments)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+
+
+def test_the_loop_waits_for_a_brief_operation_when_its_turn_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    async def work() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        wakes = Wakes(monkeypatch, loop)
+
+        def done(result: object) -> None:
+            happened.append(f"done: {result}")
+            over.set()
+
+        async with disk_thread() as writer:
+            writer.run(lambda: happened.append(threading.current_thread().name), done, brief=True)
+            happened.append("the rest of the turn")
+            await over.wait()
+            assert wakes.count == 0
+
+    asyncio.run(work())
+    assert happened == ["the rest of the turn", "quorate-disk", "done: None"]
+
+
+def test_brief_operations_keep_their_order_with_others() -> None:
+    """One that is held back until the end of the turn is not overtaken: not by another, and not by a wait."""
+    ran: list[str] = []
+
+    async def work() -> None:
+        answers: asyncio.Queue[object] = asyncio.Queue()
+        async with disk_thread() as writer:
+            for name in ("first", "second"):
+                writer.run(partial(ran.append, name), answers.put_nowait, brief=True)
+            writer.run(partial(ran.append, "third"), answers.put_nowait)
+            writer.run(partial(ran.append, "fourth"), answers.put_nowait, brief=True)
+            writer.wait(partial(ran.append, "fifth"), timeout_s=DEADLINE_S)
+            assert ["first", "second", "third", "fourth", "fifth"] == ran
+            for _ in range(4):
+                await answers.get()
+            writer.run(partial(ran.append, "held back"), answers.put_nowait, brief=True)
+
+    asyncio.run(work())
+    assert ran[5:] == ["held back"], "stopping finishes it"
+
+
+def test_a_brief_operation_that_fails_tells_its_error() -> None:
+    async def work() -> None:
+        answers: asyncio.Queue[object] = asyncio.Queue()
+        async with disk_thread() as writer:
+            writer.run(partial(int, "no number"), answers.put_nowait, brief=True)
+            assert isinstance(await answers.get(), ValueError)
+
+    asyncio.run(work())
+
+
+def test_a_disk_that_turns_slow_has_the_loop_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these operations ends when the loop goes on: after a short wait, and the others without one."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with disk_thread() as writer:
+            for _ in range(LEFT_OUT_MIN + 1):
+                goes_on, over = threading.Event(), loop.create_future()
+                writer.run(partial(goes_on.wait, DEADLINE_S / 2), over.set_result, brief=True)
+                loop.call_soon(loop.call_soon, goes_on.set)
+                assert await over
+                monkeypatch.setattr("quorate.cluster.raft.storage.writer.WAIT_MAX_S", DEADLINE_S)
+
+    asyncio.run(work())
+
+
+def test_a_slow_disk_is_waited_for_more_and_more_seldom_until_it_is_quick_again() -> None:
+    quickness = Quickness()
+
+    def waits(operations: int, waited_s: float) -> int:
+        """How many of the operations are waited for, each so long."""
+        waited = 0
+        for _ in range(operations):
+            if quickness.may_wait():
+                quickness.note(waited_s)
+                waited += 1
+        return waited
+
+    assert 100 == waits(100, QUICK_S)
+    assert SLOW_MAX == waits(SLOW_MAX + LEFT_OUT_MIN, 2 * QUICK_S), "a few slow ones may have other causes"
+    assert 1 == waits(1 + 2 * LEFT_OUT_MIN, WAIT_MAX_S)
+    assert 1 == waits(1 + 4 * LEFT_OUT_MIN, WAIT_MAX_S)
+    assert waits(100 * LEFT_OUT_MAX, WAIT_MAX_S) < 110
+    assert waits(3 * LEFT_OUT_MAX, QUICK_S) >= 2 * LEFT_OUT_MAX
+    assert 1 == waits(1 + LEFT_OUT_MIN, WAIT_MAX_S), "as if it had never been slow"
