@@ -51,7 +51,7 @@ class AsgiApp:
         self._flask = flask
         self._router = router
         self._hot = hot
-        self._bodies = Bodies()
+        self._bodies = Bodies(lambda: api.replica.state.version)
         self._in_flask = 0
         self._flask_places = CallerPlaces(api.limits.threads + api.limits.waiting, "requests of this kind")
         self._flask_shares = AddressShares(api.limits.threads + api.limits.waiting, api.limits.address_percent)

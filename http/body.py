@@ -5,6 +5,8 @@ Content-Length and is refused as soon as it is over the limit. The memory of all
 that are not complete, and big ones until their request is answered. When it is used up, whoever holds most of it loses
 a body that is not complete: so a client that sends bodies without their ends keeps no other one's out.
 
+What is long is read in one line: of a hundred bodies of two megabytes that come at once, the loop takes a share.
+
 Time is bounded by the connection (`connection.py`): when it closes, waiting for a body ends with `ClientGone`.
 """
 
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quorate.doors.caller_places import holder_of
+from quorate.doors.waiting_line import WaitingLine
 from quorate.errors import Invalid, Overloaded, TooLarge
 from quorate.http.connection import CONNECTION
 from quorate.http.scope import CALLER, Scope
@@ -25,6 +28,8 @@ Receive = Callable[[], Awaitable[Message]]
 
 BODIES_BYTES_MAX = 64 * 1024 * 1024
 BIG_BYTES = 64 * 1024  # a smaller one that is complete is soon read, and is not counted
+PART_BYTES, BYTE_S = 16 * 1024, 4e-9  # of a part that takes time to be read, and what each byte takes
+READ_AT_ONCE = 1_000  # bodies in a step of the line: their time is what bounds them
 
 
 class Cuttable(Protocol):
@@ -50,8 +55,10 @@ class _Coming:
 class Bodies:
     """Reads bodies, and counts the bytes of all that are not complete, or big and not `done`."""
 
-    def __init__(self, most: int = BODIES_BYTES_MAX) -> None:
+    def __init__(self, version: Callable[[], int], most: int = BODIES_BYTES_MAX) -> None:
+        """`version` is that of the state."""
         self._most = most
+        self._line = WaitingLine(READ_AT_ONCE, version=version)
         self._held = 0
         self._coming: dict[str, dict[_Coming, None]] = {}  # by whose they are
         self._held_by: Counter[str] = Counter()  # how much these hold
@@ -97,6 +104,8 @@ class Bodies:
                     raise too_large(limit)
                 self._take(coming, len(part))
                 body += part
+                if more and len(part) > PART_BYTES:  # meanwhile nothing more is read of it
+                    await self._line.turn(len(part) * BYTE_S)
             whole = bytes(body)
             return whole
         finally:

@@ -270,8 +270,12 @@ def tallied_of(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
     return Tallied(applied, duplicates, rejections_of(votes, outcomes), version)
 
 
-def rejections_of(votes: Sequence[Vote], outcomes: bytes | bytearray) -> list[Rejection]:
-    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(outcomes) if code > DUPLICATE]
+def rejections_of(
+    votes: Sequence[Vote], outcomes: bytes | bytearray, start: int = 0, end: int | None = None
+) -> list[Rejection]:
+    """Of those from `start` to `end`."""
+    some = enumerate(outcomes[start:end], start)
+    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in some if code > DUPLICATE]
 
 
 def _is_ignored(vote: Vote, code: int) -> bool:

@@ -25,10 +25,12 @@ from quorate.vote import Outcome, Rejection, Vote
 
 MANY = 100  # votes; a request with fewer costs little in the log
 DRAWN, IDLE_OF_DRAWN = 64, 8  # so many of the votes drawn must change nothing
-AT_ONCE = 250  # votes that are decided in one turn of the loop: half a millisecond
+AT_ONCE, VOTE_S = 250, 3e-6  # votes that are decided in one turn of the loop, and what each takes of it
+TOLD_AT_ONCE = 1_000  # votes of which it is told in one turn
 CATCH_UP_S = 1.0
 
 Decide = Callable[[StateMachine, Sequence[int]], bytes]  # an `Outcome` for each of the votes at these places
+Turn = Callable[[float], Awaitable[None]]  # waits until so many seconds of the loop may be taken
 CatchUp = Callable[[float], Awaitable[None]]  # for so many seconds at the most; raises a QuorateError or TimeoutError
 APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
@@ -42,12 +44,17 @@ class Answered:
     rejected: list[Rejection]
 
 
+async def next_turn(cost_s: float) -> None:
+    """Of the loop, where nobody shares it."""
+    await asyncio.sleep(0)
+
+
 class EarlyAnswers:
     """Runs on the node's loop. Without `catch_up`, nothing is answered early."""
 
-    def __init__(self, replica: Replica, catch_up: CatchUp | None) -> None:
+    def __init__(self, replica: Replica, catch_up: CatchUp | None, turn: Turn = next_turn) -> None:
         self._replica = replica
-        self._catch_up = catch_up
+        self._catch_up, self._turn = catch_up, turn
 
     async def of_votes(self, votes: Sequence[Vote], hash_key: bytes, knew: int, wait_s: float) -> Answered | None:
         """None if all of them go into the log."""
@@ -60,7 +67,11 @@ class EarlyAnswers:
             return None
         for place in places_of(outcomes, CONFLICT):
             outcomes[place] = DUPLICATE if votes[place].first_only else CONFLICT
-        return Answered(places_of(outcomes, APPLIED), outcomes.count(DUPLICATE), rejections_of(votes, outcomes))
+        rejected: list[Rejection] = []
+        for start in range(0, len(votes), TOLD_AT_ONCE):
+            rejected += rejections_of(votes, outcomes, start, start + TOLD_AT_ONCE)
+            await asyncio.sleep(0)
+        return Answered(places_of(outcomes, APPLIED), outcomes.count(DUPLICATE), rejected)
 
     async def of_columns(self, votes: VoteColumns, knew: int, wait_s: float) -> bytearray | None:
         """An outcome for each vote, APPLIED for those that go into the log. None if all of them do."""
@@ -77,8 +88,9 @@ class EarlyAnswers:
             return None
         outcomes = bytearray()
         for start in range(0, count, AT_ONCE):
-            outcomes += decide(self._replica.state, range(start, min(start + AT_ONCE, count)))
-            await asyncio.sleep(0)
+            end = min(start + AT_ONCE, count)
+            await self._turn((end - start) * VOTE_S)
+            outcomes += decide(self._replica.state, range(start, end))
         _keep_a_witness(outcomes)
         _keep_order(ids(), outcomes)
         return None if outcomes.count(APPLIED) == count else outcomes

@@ -21,7 +21,7 @@ from quorate.cluster.submit.batch import refusal_of_whole
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.departures import BULK_BYTES
-from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers, places_of
+from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers, Turn, next_turn, places_of
 from quorate.cluster.submit.light_votes import LIGHT_VOTES
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, VoteColumns
@@ -42,15 +42,17 @@ class Submitter:
         *,
         waiting_bytes_max: int = WAITING_BYTES_MAX,
         catch_up: CatchUp | None = None,
+        turn: Turn = next_turn,
         tells_steps: bool = False,
     ) -> None:
-        """`catch_up` waits until all is applied here that was committed before.
+        """`catch_up` waits until all is applied here that was committed before. `turn` waits for the loop's time for votes
+        that change nothing.
 
         With `tells_steps` followers are told when each thing was done with what they forwarded.
         """
         self._replica = replica
         self._now_s = asyncio.get_running_loop().time
-        self._early = EarlyAnswers(replica, catch_up)
+        self._early = EarlyAnswers(replica, catch_up, turn)
         self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max, tells_steps=tells_steps)
         self._operators = operators.OperatorCommands(replica)
 

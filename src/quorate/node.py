@@ -39,6 +39,7 @@ from quorate.doors.access import Access
 from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.rates import Rates
+from quorate.doors.waiting_line import WaitingLine
 from quorate.errors import Halted, QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
 from quorate.history.recorder import History
@@ -102,6 +103,7 @@ class Node:
             self.replica,
             waiting_bytes_max=config.votes.queue_bytes,
             catch_up=self.reads.catch_up,
+            turn=WaitingLine(version=lambda: self.replica.state.version).turn,
             tells_steps=self.tracer is not None,
         )
         self.timed_close = TimedClose(self.replica)

@@ -93,3 +93,18 @@ def test_what_is_cut_off_is_given_back_once(node: Node) -> None:
     wait_for("nothing comes", lambda: not node.server._app._bodies._coming)
     assert not node.server._app._bodies._held_by
     assert 1 == node.ask("POST", "/votes", json.dumps({"option": "sad"}).encode(), bearer("bob")).json["applied"]
+
+
+def test_long_bodies_are_read_in_one_line(node: Node) -> None:
+    """A hundred of two megabytes at once had the loop read them as fast as they came: votes waited all the while."""
+    line = node.server._app._bodies._line
+
+    def stop() -> None:
+        line.charge(60.0)  # this step has had its time
+        assert line._step is not None
+        line._step.cancel()  # and the next one does not come
+
+    node.call(stop)
+    with begin(node, "ann", ROOM // 2):
+        wait_for("it stands in line", lambda: len(line._few) == 1)
+        assert held(node) < ROOM // 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,8 @@ from quorate.cluster.entry import ChangePoll, CreatePoll
 from quorate.cluster.flush.unknown_votes import names_unknown
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read.reads import Reads
-from quorate.cluster.submit.early_answers import MANY
+from quorate.cluster.state.foresight import Foresight
+from quorate.cluster.submit.early_answers import AT_ONCE, DRAWN, MANY, VOTE_S
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.vote_columns import columns_of
 from quorate.errors import NoLeader, QuorateError, Rejected
@@ -43,6 +46,27 @@ def logged(replica: LocalReplica, since: int) -> int:
     commands = [command for batch in batches for command in entry.decode_batch(batch)]
     votes = [each for each in commands if isinstance(each, entry.CastVotes)]
     return sum(len(each.ids) // 8 + sum(count for _, count in each.plain) for each in votes)
+
+
+@in_virtual_time
+async def test_some_of_them_are_decided_in_a_turn_and_each_turn_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were decided turn after turn, so votes had a third of the loop while ten thousand were."""
+    replica, turns = LocalReplica(), list[tuple[int, int]]()
+    replica.state.raise_level(entry.encode_raise(1))
+    decided, of_votes = Counter[str](), Foresight.of_votes
+
+    def noted(foresight: Foresight, votes: Sequence[Vote], *given: Any) -> bytes:
+        decided["votes"] += len(votes)
+        return of_votes(foresight, votes, *given)
+
+    async def turn(cost_s: float) -> None:
+        turns.append((round(cost_s / VOTE_S), decided["votes"]))
+
+    submitter = Submitter(replica, catch_up=nothing_new, turn=turn)
+    await create(submitter)
+    monkeypatch.setattr(Foresight, "of_votes", noted)
+    await submitter.cast([*STRANGE, *STRANGE], timeout_s=TIMEOUT_S)
+    assert [(AT_ONCE, DRAWN), (AT_ONCE, DRAWN + AT_ONCE), (100, DRAWN + 2 * AT_ONCE)] == turns
 
 
 @in_virtual_time
