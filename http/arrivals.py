@@ -46,6 +46,7 @@ class Shared:
     places: ConnectionPlaces
     waiting: WaitingBytes
     unsent: UnsentBytes
+    in_vain: WaitingLine
     small_votes: SmallVotes | None = None
     line: WaitingLine = field(default_factory=WaitingLine)
     passed_over: WaitingLine = field(default_factory=partial(WaitingLine, 1, PASS_OVER_S))

@@ -157,6 +157,7 @@ class AsgiApp:
         return await self._hand_over(scope, send, answer.status, headers_of(answer, self._api.replica), answer.body)
 
     async def _hand_over(self, scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> int:
+        scope[CONNECTION].is_in_vain = status // 100 == 4
         if PAGE in scope:
             headers = [*headers, *scope[PAGE]]
         if ANSWER not in scope or not scope[ANSWER](status, headers, body):

@@ -32,6 +32,7 @@ from quorate.http.flow import Flow
 from quorate.http.intake import FIRST_BYTES, SMALL_HEAD_BYTES
 
 CONNECTION = "quorate.connection"  # the scope's key for the connection
+IN_VAIN_S = 500e-6  # what a request is charged after one that was refused: four times what it takes
 UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
@@ -43,6 +44,7 @@ class HttpConnection(Arrivals):
         super().__init__(api, shared, **given)
         self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
         self._is_next = False  # the request that is begun now waited behind the one that was just answered
+        self.is_in_vain = False  # the last answer was a refusal
         self.is_lost = False
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
@@ -153,11 +155,21 @@ class HttpConnection(Arrivals):
             self._account()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._is_next:  # it waited behind another one
-            self._is_next = False
-            self._shared.line.join(partial(self._begin, cycle, app))
+        if self._is_next or self.is_in_vain:
+            self._stand_in_line(cycle, app)
         else:
             self._begin(cycle, app)
+
+    def _stand_in_line(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._is_next = False
+        if self.is_in_vain:
+            self._shared.in_vain.join(partial(self._begin_in_vain, cycle, app))
+        else:  # it waited behind another one
+            self._shared.line.join(partial(self._begin, cycle, app))
+
+    def _begin_in_vain(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._shared.in_vain.charge(IN_VAIN_S)
+        self._begin(cycle, app)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self.is_lost:

@@ -21,6 +21,7 @@ from quorate.doors.sweeping import sweep_all
 from quorate.doors.tls_listener import TlsListener
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
+from quorate.doors.waiting_line import WaitingLine
 from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.answer import closing_bytes
@@ -67,14 +68,17 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self.places = ConnectionPlaces(api.limits)  # of other doors of the node, too
-        self.unsent = UnsentBytes(
-            api.limits.unsent_bytes, lambda: self.places.connections, lambda: api.replica.state.version
-        )
+
+        def version() -> int:
+            return api.replica.state.version
+
+        self.unsent = UnsentBytes(api.limits.unsent_bytes, lambda: self.places.connections, version)
         self.waiting = WaitingBytes(api.limits.waiting_bytes)
         self._shared = Shared(
             self.places,
             self.waiting,
             self.unsent,
+            WaitingLine(version=version),
             self._small_votes if hot and small else None,
         )
         self.listening: list[str] = []  # the addresses that were bound, host:port

@@ -45,7 +45,7 @@ class Submitter:
         turn: Turn = next_turn,
         tells_steps: bool = False,
     ) -> None:
-        """`catch_up` waits until all is applied here that was committed before. `turn` waits for the loop's time for votes
+        """`catch_up` waits until all is applied here that was committed before, and `turn` for the time to decide votes
         that change nothing.
 
         With `tells_steps` followers are told when each thing was done with what they forwarded.

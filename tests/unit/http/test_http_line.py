@@ -10,11 +10,13 @@ from itertools import pairwise
 import pytest
 
 from quorate.doors.waiting_line import BEGIN, WaitingLine
+from quorate.http.connection import IN_VAIN_S
 from tests.support.http_node import MOOD, running
 from tests.support.on_loop import on_loop
 from tests.support.waiting import wait_for
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+NONE = b"GET /polls/none/results HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FOLLOW = b"GET /events?poll=mood HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -108,3 +110,47 @@ def test_a_request_leaves_nothing_to_the_collector_of_garbage() -> None:
             assert gc.collect() < 100
         finally:
             gc.enable()
+
+
+def test_whoever_was_refused_stands_in_line_with_the_next_request_until_one_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fifty clients that asked for a poll that is not there had all three nodes do nothing else."""
+    with running() as node:
+        node.ask("POST", "/polls", MOOD)
+        charged = list[float]()
+        monkeypatch.setattr(node.server._shared.in_vain, "charge", charged.append)
+        client = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
+        stood = []
+        for path in ("/livez", "/polls/none/results", "/polls/none/results", "/polls/mood/results", "/livez"):
+            charged.clear()
+            client.request("GET", path)
+            client.getresponse().read()
+            stood.append([IN_VAIN_S] == charged)
+        client.close()
+        other = node.ask("GET", "/livez")
+    assert [False, False, True, True, False] == stood
+    assert 200 == other.status
+
+
+def test_of_those_who_were_refused_few_begin_at_a_time() -> None:
+    with running() as node:
+        line = node.server._shared.in_vain
+
+        def stop() -> None:
+            line.charge(60.0)  # this step has had its time
+            assert line._step is not None
+            line._step.cancel()  # and the next one does not come
+
+        socks = [node.dial() for _ in range(5)]
+        for sock in socks:
+            sock.sendall(NONE)
+            assert sock.recv(65_536).startswith(b"HTTP/1.1 404 ")
+        node.call(stop)
+        for sock in socks:
+            sock.sendall(NONE)
+        wait_for("all stand in line", lambda: len(line._few) == len(socks))
+        node.call(line._next_step)
+        for sock in socks:
+            assert sock.recv(65_536).startswith(b"HTTP/1.1 404 ")
+            sock.close()
