@@ -22,8 +22,8 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
-from operator import sub
+from itertools import accumulate, pairwise, repeat
+from operator import itemgetter, length_hint, sub
 from struct import Struct
 
 from quorate.vote import Outcome
@@ -34,6 +34,9 @@ SMALL_WINDOW_MAX = 16_384  # up to here 256 buckets are enough: 65,536 nearly em
 CLOSED_MAX = 4  # besides the current generation; there is more than one only after the window was changed
 ID_BYTES = 8  # of an id's hash
 FINGERPRINT_BYTES = 4
+
+AT_ONCE = 250  # votes; their buckets fit into the processor's caches
+FETCHED_BYTES = 8 * ID_BYTES  # of fewer ids the buckets are not worth a round of their own
 
 APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
@@ -147,23 +150,34 @@ class Dedup:
         `decide(choice)` gives the outcome. This is the hottest loop of Quorate: half a microsecond a vote.
         """
         outcomes, apart, start = bytearray(len(picks)), list[int](), 0
+        stamps = repeat(sure[0]) if len(sure) == 1 else map(sure.__getitem__, picks)
         while start < len(picks):
-            before, votes = len(apart), range(start, min(len(picks), start + self._room()))
-            stamps = map(sure.__getitem__, picks[votes.start : votes.stop])
-            columns = self._layout.columns.iter_unpack(ids[8 * votes.start : 8 * votes.stop])
-            buckets = self._buckets
-            for vote, (bucket, tail), stamp in zip(votes, columns, stamps, strict=True):
+            before, stop = len(apart), min(len(picks), start + AT_ONCE, start + self._room())
+            column, buckets = ids[ID_BYTES * start : ID_BYTES * stop], self._buckets
+            if len(column) >= FETCHED_BYTES:
+                self._fetch(column)
+            ids_left = self._layout.columns.iter_unpack(column)
+            for (bucket, tail), stamp in zip(ids_left, stamps):  # noqa: B905 (the stamps go on)
                 records = buckets[bucket]
-                if stamp is not None and records.find(tail) < 0:
+                if stamp is not None and not records.rpartition(tail)[1]:  # `find` takes longer to call
                     buckets[bucket] = records + (tail + stamp)
                 else:  # a known id, a choice that is not sure, or bytes of two records side by side
+                    vote = stop - length_hint(ids_left) - 1
                     apart.append(vote)
                     pick = picks[vote]
-                    outcomes[vote] = self._decide(ids[8 * vote : 8 * vote + 8], pick, fingerprints[pick], decide)
-            self._accepted(len(votes) - (len(apart) - before))
+                    outcomes[vote] = self._decide(
+                        ids[ID_BYTES * vote : ID_BYTES * (vote + 1)], pick, fingerprints[pick], decide
+                    )
+            self._accepted(stop - start - (len(apart) - before))
             self._turn()
-            start = votes.stop
+            start = stop
         return outcomes, apart
+
+    def _fetch(self, ids: bytes) -> None:
+        """Read the buckets of these ids. The processor fetches many from memory at a time here, where a loop that works
+        on each would wait for one after the other: a quarter of its time, in a table of two million ids."""
+        if self._layout is _LARGE:
+            b"".join(itemgetter(*array("H", ids)[:: ID_BYTES // 2])(self._buckets))
 
     def _decide(self, id: bytes, pick: int, fingerprint: bytes, decide: Callable[[int], int]) -> int:
         found = self.find(id)

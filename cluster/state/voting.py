@@ -47,11 +47,13 @@ class Voting:
         if len(command.ids) % ID_HASH_BYTES or len(command.picks) * 2 != len(command.ids):
             return Refused("ids and picks differ in number")
         picks = array("I", command.picks)
-        if max(picks, default=-1) >= len(choices) or not _all_inside(command.plain, len(choices)):
+        simple = _counted(picks, command.picks)
+        if max(simple, default=-1) >= len(choices) or not _all_inside(command.plain, len(choices)):
             return Refused("a vote picks a choice that is not there")
-        return VotesResult(self._with_ids(command, picks), self._plain(command))
+        return VotesResult(self._with_ids(command, picks, simple), self._plain(command))
 
-    def _with_ids(self, command: CastVotes, picks: array[int]) -> bytes:
+    def _with_ids(self, command: CastVotes, picks: array[int], simple: dict[int, int]) -> bytes:
+        """`simple`: how many votes there are for each choice."""
         if not picks:
             return b""
         choices, fingerprints = command.choices, self._stamps(command.choices)
@@ -62,9 +64,8 @@ class Voting:
         outcomes, apart = self._dedup.accept(
             self.share, command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
         )
-        simple = Counter(picks)
-        if apart:
-            simple.subtract(picks[vote] for vote in apart)
+        for vote in apart:
+            simple[picks[vote]] -= 1
         self._tally.count_at(places, choices, simple)
         return bytes(outcomes)
 
@@ -162,6 +163,13 @@ class Voting:
             for pick, together in sums:
                 self._tally.count(choices[pick], together)
         return WholeResult(Outcome.APPLIED, votes)
+
+
+def _counted(picks: array[int], encoded: bytes) -> dict[int, int]:
+    """How many votes there are for each choice. Often all are for the first one, which is seen at once."""
+    if encoded == bytes(len(encoded)):
+        return {0: len(picks)} if picks else {}
+    return Counter(picks)
 
 
 def _check_whole(command: CastOnce | CastSession) -> Refused | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cluster.state.dedup import CLOSED_MAX, SMALL_WINDOW_MAX, WINDOW_MAX, Dedup
+from quorate.cluster.state.dedup import AT_ONCE, CLOSED_MAX, SMALL_WINDOW_MAX, WINDOW_MAX, Dedup
 from quorate.vote import Outcome
 from tests.unit.state.fsm_model import Model
 
@@ -78,6 +78,27 @@ def test_bytes_of_two_records_side_by_side_are_not_taken_for_an_id(window: int, 
             assert STAMP == dedup.find(between)
             dedup = Dedup(window)
             admit(dedup, [first, second])
+
+
+@pytest.mark.parametrize("window", [7, 300, 100_000])
+@pytest.mark.parametrize("choices", [1, 3])
+def test_a_long_column_is_decided_as_its_votes_one_by_one(window: int, choices: int) -> None:
+    """Some ids come twice, some for another choice, and of the last choice no vote counts for certain."""
+    rng, stamps = random.Random(window + choices), [STAMP, OTHER, b"\x09" * 4][:choices]
+    sure = [*stamps[:-1], None] if choices > 1 else stamps
+    ids = [id_of(rng.randrange(400)) for _ in range(3 * AT_ONCE + 5)]
+    picks = [rng.randrange(choices) for _ in ids]
+
+    def decide(pick: int) -> int:
+        return APPLIED if pick % 2 else CLOSED
+
+    together, alone = Dedup(window), Dedup(window)
+    outcomes, apart = together.accept(b"".join(ids), array("I", picks), stamps, sure, decide)
+    each = [alone.accept(id, array("I", [pick]), stamps, sure, decide) for id, pick in zip(ids, picks, strict=True)]
+    assert outcomes == b"".join(outcome for outcome, _ in each)
+    assert apart == [place for place, (_, one) in enumerate(each) if one]
+    assert together.freeze() == alone.freeze()
+    assert {APPLIED, DUPLICATE} <= set(outcomes)
 
 
 def test_growing_holds_all_that_is_held_for_the_new_window() -> None:
