@@ -12,7 +12,8 @@ hashed, fingerprints are computed. Nothing here is ever unpickled.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -339,7 +340,28 @@ def decode_raise(data: bytes) -> RaiseLevel:
 
 def hash_id(id: str, hash_key: bytes) -> bytes:
     """The 8 bytes that an id is remembered by. The hash is keyed, so nobody can prepare two ids that clash."""
-    return hashlib.blake2b(id.encode(), digest_size=ID_HASH_BYTES, key=hash_key).digest()
+    hashed = _begun_hash(hash_key).copy()
+    hashed.update(id.encode())
+    return hashed.digest()
+
+
+def hash_ids(ids: Iterable[str | None], hash_key: bytes) -> list[bytes | None]:
+    """`hash_id` of each; None of a vote without one."""
+    copy, hashes = _begun_hash(hash_key).copy, list[bytes | None]()
+    for id in ids:
+        if id is None:
+            hashes.append(None)
+        else:
+            hashed = copy()
+            hashed.update(id.encode())
+            hashes.append(hashed.digest())
+    return hashes
+
+
+@lru_cache(maxsize=2)
+def _begun_hash(hash_key: bytes) -> hashlib.blake2b:
+    """It is copied for each id, which takes half as long as to begin one."""
+    return hashlib.blake2b(digest_size=ID_HASH_BYTES, key=hash_key)
 
 
 def fingerprint_of(option: str, poll: str | None, weight: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from quorate.cluster.entry import CastSession, Choice, fingerprint_of, hash_id
+from quorate.cluster.entry import CastSession, Choice, hash_id
 from quorate.cluster.state.admission import Admission
 from quorate.cluster.state.dedup import CONFLICT, DUPLICATE, FINGERPRINT_BYTES
 from quorate.cluster.state.sessions import Sessions
@@ -25,13 +25,8 @@ class Foresight:
         self._tally, self._dedup, self._sessions = tally, dedup, sessions
         self._admission = Admission(tally)
 
-    def of_votes(self, votes: Iterable[Vote], hash_key: bytes, seen: int) -> bytes:
-        """An `Outcome` for each vote, as if it came alone."""
-        self._tally.seen = seen
-        return bytes([self._of_one(vote, None if vote.id is None else hash_id(vote.id, hash_key)) for vote in votes])
-
     def of_hashed(self, votes: Iterable[tuple[Choice, bytes | None]], seen: int) -> bytes:
-        """The same, of choices and the hashes of their ids."""
+        """An `Outcome` for each vote, by its choice and the hash of its id, as if it came alone."""
         self._tally.seen = seen
         return bytes([self._of_one(choice, id_hash) for choice, id_hash in votes])
 
@@ -48,17 +43,17 @@ class Foresight:
         """Whether this is the next batch of its producer session."""
         return self._sessions.check(CastSession(producer, epoch, sequence, 0, [], []), 0, 0) is None
 
-    def _of_one(self, vote: Vote | Choice, id_hash: bytes | None) -> int:
+    def _of_one(self, choice: Choice, id_hash: bytes | None) -> int:
         if id_hash is not None:
             found = self._dedup.find(id_hash)
             if found is not None:
-                return DUPLICATE if found == self._stamp(vote) else CONFLICT
-        return self._admission.admit(vote)
+                return DUPLICATE if found == self._stamp(choice) else CONFLICT
+        return self._admission.admit(choice)
 
-    def _stamp(self, vote: Vote | Choice) -> bytes:
-        fingerprint = fingerprint_of(vote.option, vote.poll, vote.weight)
-        if vote.poll is not None:
-            fingerprint = mixed(fingerprint, self._tally.creation_of(vote.poll))
+    def _stamp(self, choice: Choice) -> bytes:
+        fingerprint = choice.fingerprint
+        if choice.poll is not None:
+            fingerprint = mixed(fingerprint, self._tally.creation_of(choice.poll))
         return fingerprint.to_bytes(FINGERPRINT_BYTES, "little")
 
 

@@ -18,7 +18,7 @@ import msgspec
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
 from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, choice_of, key_of
-from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns, columns_of, distinct
+from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns, distinct
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.tracing import REQUEST, RequestTrace
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -34,6 +34,7 @@ DETAILS = {
     Outcome.DELETED: "its poll was deleted. If another one has the name now, send the vote again for that one",
 }
 TOLD = {int(outcome): (outcome.reason, detail) for outcome, detail in DETAILS.items()}  # a request may have thousands
+TOLD_AT_ONCE = 1_000  # votes of which it is told in one turn of the loop
 DUPLICATE = int(Outcome.DUPLICATE)
 ID_BYTES, CHOICE_BYTES, SUM_BYTES = entry.ID_HASH_BYTES + 4, 10, 4  # encoded, at the least; an id has its pick
 
@@ -101,11 +102,8 @@ class _AddedVotes:
         self._start = self._end = len(part.picks)
         self._without_id: list[tuple[int, int]] = []  # (place of the vote, index of its item in `plain`)
 
-    def add(self, votes: Sequence[Vote], hash_key: bytes) -> None:
+    def add(self, votes: VoteColumns) -> None:
         """Put in the next ones."""
-        self.add_columns(columns_of(votes, hash_key))
-
-    def add_columns(self, votes: VoteColumns) -> None:
         part, keys, ids = self._part, votes.keys, votes.ids
         index, places = part.index, []
         for key in distinct(keys):
@@ -137,10 +135,6 @@ class _AddedVotes:
         if self._without_id:
             outcomes = _in_order(self._added, outcomes, self._without_id, result.plain)
         return DecidedColumns(version, outcomes)
-
-    def read_of(self, votes: Sequence[Vote]) -> Callable[[int, list[Result]], Tallied]:
-        """The same, with names for what became of these votes, which are all that was added."""
-        return lambda version, results: tallied_of(votes, self.read(version, results))
 
 
 class Batch:
@@ -185,32 +179,27 @@ class Batch:
             part = self._parts[share] = _Part(share)
         return part
 
-    def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
+    def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0, clients: int = 1) -> Ticket:
+        """Votes of so many clients."""
         added = _AddedVotes(self._part(share))
-        added.add(votes, hash_key)
-        return self._ticket(added.read_of(votes), deadline_s)
+        added.add(votes)
+        return self._ticket(added.read, deadline_s, clients)
 
     async def add_many(
-        self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int, is_full: Callable[[int, int], bool]
-    ) -> tuple[Ticket, int]:
-        """`add_votes` in pieces, between which the loop does other things. Nobody else may have this batch meanwhile.
+        self, votes: VoteColumns, deadline_s: float, share: int, is_full: Callable[[int, int], bool]
+    ) -> Ticket:
+        """`add_columns` in pieces, between which the loop does other things. Nobody else may have this batch meanwhile.
 
-        `is_full` is asked between them, of the bytes that they take at the least and of the votes that are left.
-        Returns how many were added, too.
+        `is_full` is asked between them, of the bytes that they take at the least and of the votes that are left. The
+        answer has an outcome for those that were added.
         """
         part, end = self._part(share), 0
         added = _AddedVotes(part)
         while end < len(votes) and not (end and is_full(part.bytes_min, len(votes) - end)):
-            added.add(votes[end : end + VOTES_A_PIECE], hash_key)
-            end = min(end + VOTES_A_PIECE, len(votes))
+            added.add(votes[end : end + VOTES_A_PIECE])
+            end += VOTES_A_PIECE
             await asyncio.sleep(0)
-        return self._ticket(added.read_of(votes[:end]), deadline_s), end
-
-    def add_columns(self, votes: VoteColumns, deadline_s: float, share: int = 0, clients: int = 1) -> Ticket:
-        """`add_votes`, of votes of so many clients that are columns already."""
-        added = _AddedVotes(self._part(share))
-        added.add_columns(votes)
-        return self._ticket(added.read, deadline_s, clients)
+        return self._ticket(added.read, deadline_s)
 
     def add_whole(
         self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float, share: int = 0
@@ -267,15 +256,23 @@ def tallied_of(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
             Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, outcomes, strict=True)
         )
     applied, duplicates = outcomes.count(Outcome.APPLIED), outcomes.count(Outcome.DUPLICATE)
-    return Tallied(applied, duplicates, rejections_of(votes, outcomes), version)
+    rejected = [
+        Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(outcomes) if code > DUPLICATE
+    ]
+    return Tallied(applied, duplicates, rejected, version)
 
 
-def rejections_of(
-    votes: Sequence[Vote], outcomes: bytes | bytearray, start: int = 0, end: int | None = None
-) -> list[Rejection]:
-    """Of those from `start` to `end`."""
-    some = enumerate(outcomes[start:end], start)
-    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in some if code > DUPLICATE]
+async def told_in_turns(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
+    """`tallied_of`; the loop does other things meanwhile if there are very many votes."""
+    version, outcomes = decided
+    if len(votes) <= TOLD_AT_ONCE:
+        return tallied_of(votes, decided)
+    tallied = Tallied(0, 0, [], version)
+    for start in range(0, len(votes), TOLD_AT_ONCE):
+        some = slice(start, start + TOLD_AT_ONCE)
+        tallied.take_in(tallied_of(votes[some], DecidedColumns(version, outcomes[some])), start)
+        await asyncio.sleep(0)
+    return tallied
 
 
 def _is_ignored(vote: Vote, code: int) -> bool:

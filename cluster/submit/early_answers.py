@@ -12,36 +12,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.foresight import is_unknown
-from quorate.cluster.submit.batch import rejections_of
 from quorate.cluster.submit.choices import choice_of, key_of
 from quorate.cluster.submit.vote_columns import VoteColumns
 from quorate.errors import QuorateError
-from quorate.vote import Outcome, Rejection, Vote
+from quorate.vote import Outcome, Vote
 
 MANY = 100  # votes; a request with fewer costs little in the log
 DRAWN, IDLE_OF_DRAWN = 64, 8  # so many of the votes drawn must change nothing
 AT_ONCE, VOTE_S = 250, 3e-6  # votes that are decided in one turn of the loop, and what each takes of it
-TOLD_AT_ONCE = 1_000  # votes of which it is told in one turn
 CATCH_UP_S = 1.0
 
 Decide = Callable[[StateMachine, Sequence[int]], bytes]  # an `Outcome` for each of the votes at these places
 Turn = Callable[[float], Awaitable[None]]  # waits until so many seconds of the loop may be taken
 CatchUp = Callable[[float], Awaitable[None]]  # for so many seconds at the most; raises a QuorateError or TimeoutError
-APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
-
-
-@dataclass(slots=True)
-class Answered:
-    """What is answered early, and the places of the votes that go into the log."""
-
-    logged: list[int]
-    duplicates: int
-    rejected: list[Rejection]
+APPLIED = int(Outcome.APPLIED)
 
 
 async def next_turn(cost_s: float) -> None:
@@ -56,34 +44,13 @@ class EarlyAnswers:
         self._replica = replica
         self._catch_up, self._turn = catch_up, turn
 
-    async def of_votes(self, votes: Sequence[Vote], hash_key: bytes, knew: int, wait_s: float) -> Answered | None:
-        """None if all of them go into the log."""
-
-        def decide(state: StateMachine, places: Sequence[int]) -> bytes:
-            return state.foresight.of_votes([votes[place] for place in places], hash_key, knew)
-
-        outcomes = await self._of_each(len(votes), lambda: [vote.id for vote in votes], decide, wait_s)
-        if outcomes is None:
-            return None
-        for place in places_of(outcomes, CONFLICT):
-            outcomes[place] = DUPLICATE if votes[place].first_only else CONFLICT
-        rejected: list[Rejection] = []
-        for start in range(0, len(votes), TOLD_AT_ONCE):
-            rejected += rejections_of(votes, outcomes, start, start + TOLD_AT_ONCE)
-            await asyncio.sleep(0)
-        return Answered(places_of(outcomes, APPLIED), outcomes.count(DUPLICATE), rejected)
-
     async def of_columns(self, votes: VoteColumns, knew: int, wait_s: float) -> bytearray | None:
         """An outcome for each vote, APPLIED for those that go into the log. None if all of them do."""
 
         def decide(state: StateMachine, places: Sequence[int]) -> bytes:
             return state.foresight.of_hashed([(choice_of(votes.keys[at]), votes.ids[at]) for at in places], knew)
 
-        return await self._of_each(len(votes), lambda: votes.ids, decide, wait_s)
-
-    async def _of_each(
-        self, count: int, ids: Callable[[], Sequence[object]], decide: Decide, wait_s: float
-    ) -> bytearray | None:
+        count = len(votes)
         if count < MANY or not self._look_idle(count, decide) or not await self._is_current(wait_s):
             return None
         outcomes = bytearray()
@@ -92,7 +59,7 @@ class EarlyAnswers:
             await self._turn((end - start) * VOTE_S)
             outcomes += decide(self._replica.state, range(start, end))
         _keep_a_witness(outcomes)
-        _keep_order(ids(), outcomes)
+        _keep_order(votes.ids, outcomes)
         return None if outcomes.count(APPLIED) == count else outcomes
 
     async def of_whole(
@@ -140,7 +107,7 @@ def _keep_a_witness(outcomes: bytearray) -> None:
         outcomes[place] = APPLIED
 
 
-def _keep_order(ids: Sequence[object], outcomes: bytearray) -> None:
+def _keep_order(ids: Sequence[bytes | None], outcomes: bytearray) -> None:
     """Have a vote go into the log whose id stands on another one that does: which of them is the first matters."""
     logged = {ids[place] for place in places_of(outcomes, APPLIED)} - {None}
     if logged:

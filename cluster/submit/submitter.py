@@ -17,14 +17,14 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.foresight import is_unknown
 from quorate.cluster.submit import operators
-from quorate.cluster.submit.batch import refusal_of_whole
+from quorate.cluster.submit.batch import refusal_of_whole, told_in_turns
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.departures import BULK_BYTES
 from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers, Turn, next_turn, places_of
 from quorate.cluster.submit.light_votes import LIGHT_VOTES
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
-from quorate.cluster.submit.vote_columns import VOTE_BYTES, DecidedColumns, VoteColumns
+from quorate.cluster.submit.vote_columns import DecidedColumns, VoteColumns, bytes_max, columns_in_turns, columns_of
 from quorate.errors import Deleted, NotReady, OutcomeUnknown, QuorateError, TooLarge
 from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -77,78 +77,71 @@ class Submitter:
                 tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
             told = [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
             return _joined(tallied, places, told)
-        hash_key, deadline_s, knew = self.hash_key, self._now_s() + timeout_s, self._replica.state.newest_again
-        early = await self._early.of_votes(votes, hash_key, knew, timeout_s) if len(votes) >= MANY else None
-        if early is None:
-            return await self._count(votes, hash_key, deadline_s, knew, share)
-        tallied = Tallied(0, 0, [], self._replica.state.version)
-        if early.logged:
-            logged = [votes[place] for place in early.logged]
-            tallied = await self._count(logged, hash_key, deadline_s, knew, share)
-        tallied.duplicates += early.duplicates
-        return _joined(tallied, early.logged, early.rejected)
+        hash_key, knew = self.hash_key, self._replica.state.newest_again
+        many = len(votes) >= VERY_MANY
+        columns = await columns_in_turns(votes, hash_key) if many else columns_of(votes, hash_key)
+        decided = await self.cast_columns(columns, timeout_s=timeout_s, share=share, knew=knew, in_pieces=True)
+        return await told_in_turns(votes, decided)
 
-    async def _count(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, knew: int, share: int) -> Tallied:
-        size, share = _size_of(votes), self._share(share)
+    async def cast_columns(
+        self,
+        votes: VoteColumns,
+        *,
+        timeout_s: float,
+        share: int = 0,
+        clients: int = 1,
+        knew: int | None = None,
+        in_pieces: bool = False,
+    ) -> DecidedColumns:
+        """`cast`, of votes of so many clients that are columns already, hashed with `hash_key`.
+
+        `knew`: see `Batch`, if they came before. Without `in_pieces`, what goes into the log goes in one entry.
+        """
+        deadline_s, knew = self._now_s() + timeout_s, self._replica.state.newest_again if knew is None else knew
+        if len(votes) < MANY or (outcomes := await self._early.of_columns(votes, knew, timeout_s)) is None:
+            return await self._count(votes, deadline_s, knew, share, clients, in_pieces)
+        version, logged = self._replica.state.version, places_of(outcomes, Outcome.APPLIED)
+        if logged:
+            version, decided = await self._count(votes.at(logged), deadline_s, knew, share, clients, in_pieces)
+            for place, outcome in zip(logged, decided, strict=True):
+                outcomes[place] = outcome
+        return DecidedColumns(version, bytes(outcomes))
+
+    async def _count(
+        self, votes: VoteColumns, deadline_s: float, knew: int, share: int, clients: int, in_pieces: bool
+    ) -> DecidedColumns:
+        share, size = self._share(share), bytes_max(votes.keys)
         if len(votes) >= VERY_MANY:
-            return await self._count_many(votes, size, hash_key, deadline_s, knew, share)
-        ticket = self._queue.batch_for(size, deadline_s, knew).add_votes(votes, hash_key, deadline_s, share)
-        tallied: Tallied = await ticket.answer
-        return tallied
+            return await self._count_many(votes, size, deadline_s, knew, share, in_pieces)
+        ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share, clients)
+        decided: DecidedColumns = await ticket.answer
+        return decided
 
     async def _count_many(
-        self, votes: Sequence[Vote], size: int, hash_key: bytes, deadline_s: float, knew: int, share: int
-    ) -> Tallied:
+        self, votes: VoteColumns, size: int, deadline_s: float, knew: int, share: int, in_pieces: bool
+    ) -> DecidedColumns:
         """All together, or piece by piece while light votes come. These go before each piece, so when half of its time
         has gone, the rest goes together."""
         half_s = (self._now_s() + deadline_s) / 2
 
         def is_full(size: int, left: int) -> bool:
-            is_bulk = size > BULK_BYTES and left > LIGHT_VOTES  # and no piece is taken for light votes
+            is_bulk = in_pieces and size > BULK_BYTES and left > LIGHT_VOTES  # and none is taken for light votes
             return is_bulk and self._queue.light_votes.come() and self._now_s() < half_s
 
-        tallied = Tallied(0, 0, [], 0)
-        done = 0
-        while done < len(votes):
+        version, outcomes = 0, b""
+        while (done := len(outcomes)) < len(votes):
             left = votes[done:] if done else votes
             try:
                 async with self._queue.batch_alone(size * len(left) // len(votes), knew, goes_on=done > 0) as batch:
-                    ticket, added = await batch.add_many(left, hash_key, deadline_s, share, is_full)
-                tallied.take_in(await ticket.answer, done)
+                    ticket = await batch.add_many(left, deadline_s, share, is_full)
+                version, decided = await ticket.answer
             except QuorateError as error:
                 if not done:
                     raise
                 words = f"{done:,} of {count(len(votes), 'vote')} were decided; of the others: {error.detail}"
                 raise OutcomeUnknown(words) from error
-            done += added
-        return tallied
-
-    async def cast_columns(
-        self, votes: VoteColumns, *, timeout_s: float, share: int = 0, clients: int = 1
-    ) -> DecidedColumns:
-        """`cast`, of votes of so many clients that are columns already, hashed with `hash_key`."""
-        deadline_s, knew = self._now_s() + timeout_s, self._replica.state.newest_again
-        if len(votes) < MANY or (outcomes := await self._early.of_columns(votes, knew, timeout_s)) is None:
-            return await self._count_columns(votes, deadline_s, knew, share, clients)
-        version, logged = self._replica.state.version, places_of(outcomes, Outcome.APPLIED)
-        if logged:
-            some = VoteColumns([votes.keys[place] for place in logged], [votes.ids[place] for place in logged])
-            version, decided = await self._count_columns(some, deadline_s, knew, share, clients)
-            for place, outcome in zip(logged, decided, strict=True):
-                outcomes[place] = outcome
-        return DecidedColumns(version, bytes(outcomes))
-
-    async def _count_columns(
-        self, votes: VoteColumns, deadline_s: float, knew: int, share: int, clients: int
-    ) -> DecidedColumns:
-        share, size = self._share(share), votes.bytes_max
-        if len(votes) < VERY_MANY:
-            ticket = self._queue.batch_for(size, deadline_s, knew).add_columns(votes, deadline_s, share, clients)
-        else:
-            async with self._queue.batch_alone(size, knew) as batch:
-                ticket = batch.add_columns(votes, deadline_s, share, clients)
-        decided: DecidedColumns = await ticket.answer
-        return decided
+            outcomes += decided
+        return DecidedColumns(version, outcomes)
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""
@@ -245,7 +238,7 @@ class Submitter:
         knew: int,
         share: int = 0,
     ) -> Tallied:
-        batch = self._queue.batch_for(_size_of(command.choices), deadline_s, knew)
+        batch = self._queue.batch_for(bytes_max(list(map(key_of, command.choices))), deadline_s, knew)
         tallied: Tallied = await batch.add_whole(command, votes, deadline_s, share).answer
         return tallied
 
@@ -286,15 +279,5 @@ def _joined(tallied: Tallied, places: Sequence[int], rejected: list[Rejection]) 
     return tallied
 
 
-_option_of, _poll_of = attrgetter("option"), attrgetter("poll")
-
-
 def _by_index(sums: list[tuple[Choice, int]]) -> list[tuple[int, int]]:
     return [(index, votes) for index, (_, votes) in enumerate(sums)]
-
-
-def _size_of(votes: Sequence[Vote | Choice]) -> int:
-    """How many bytes these make in a batch at the most: as if each had a choice of its own."""
-    option_bytes = len("".join(map(_option_of, votes)).encode())
-    poll_bytes = max((len(poll.encode()) for poll in set(map(_poll_of, votes)) if poll is not None), default=0)
-    return 64 + len(votes) * (VOTE_BYTES + poll_bytes) + option_bytes

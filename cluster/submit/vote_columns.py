@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, Self
 
-from quorate.cluster.entry import ID_HASH_BYTES
-from quorate.cluster.submit.choices import Key, key_of
+from quorate.cluster.entry import hash_ids
+from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, key_of
 from quorate.vote import Vote
 
 VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
@@ -24,13 +25,16 @@ class VoteColumns:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
-    def bytes_max(self) -> int:
-        """That these take in a batch at the most."""
-        size = 64 + VOTE_BYTES * len(self.keys)
-        for option, poll, _ in distinct(self.keys):
-            size += len(option.encode()) + (0 if poll is None else len(poll.encode()))
-        return size
+    def __getitem__(self, some: slice) -> VoteColumns:
+        return VoteColumns(self.keys[some], self.ids[some])
+
+    def at(self, places: Iterable[int]) -> VoteColumns:
+        return VoteColumns([self.keys[place] for place in places], [self.ids[place] for place in places])
+
+    def __iadd__(self, others: VoteColumns) -> Self:
+        self.keys += others.keys
+        self.ids += others.ids
+        return self
 
 
 class DecidedColumns(NamedTuple):
@@ -40,6 +44,14 @@ class DecidedColumns(NamedTuple):
     outcomes: bytes
 
 
+def bytes_max(keys: list[Key]) -> int:
+    """That votes for these take in a batch at the most."""
+    size = 64 + VOTE_BYTES * len(keys)
+    for option, poll, _ in distinct(keys):
+        size += len(option.encode()) + (0 if poll is None else len(poll.encode()))
+    return size
+
+
 def distinct(keys: list[Key]) -> Iterable[Key]:
     """In their order. To hash a key takes longer than to compare it with itself, and mostly all are the same one."""
     if keys and keys.count(keys[0]) == len(keys):
@@ -47,11 +59,17 @@ def distinct(keys: list[Key]) -> Iterable[Key]:
     return dict.fromkeys(keys)
 
 
+_id_of = attrgetter("id")
+
+
 def columns_of(votes: Sequence[Vote], hash_key: bytes) -> VoteColumns:
-    return VoteColumns(
-        list(map(key_of, votes)),
-        [
-            None if vote.id is None else blake2b(vote.id.encode(), digest_size=ID_HASH_BYTES, key=hash_key).digest()
-            for vote in votes
-        ],
-    )
+    return VoteColumns(list(map(key_of, votes)), hash_ids(map(_id_of, votes), hash_key))
+
+
+async def columns_in_turns(votes: Sequence[Vote], hash_key: bytes) -> VoteColumns:
+    """The loop does other things meanwhile."""
+    columns = VoteColumns([], [])
+    for start in range(0, len(votes), VOTES_A_PIECE):
+        columns += columns_of(votes[start : start + VOTES_A_PIECE], hash_key)
+        await asyncio.sleep(0)
+    return columns

@@ -45,10 +45,13 @@ def test_a_vote_alone_takes_no_more_steps_than_it_did(small: bool, known: Steps)
 
 
 @pytest.mark.parametrize(
-    ("key", "known"), [(False, Steps(848, 3_796, 11_288)), (True, Steps(1_405, 1_523, 7_274))], ids=["ids", "key"]
+    ("key", "known"), [(False, Steps(874, 6_770, 12_510)), (True, Steps(1_405, 1_523, 7_274))], ids=["ids", "key"]
 )
 def test_a_thousand_votes_a_request_take_no_more_steps_than_they_did(key: bool, known: Steps) -> None:
-    """With an id each, or all under one idempotency key."""
+    """With an id each, or all under one idempotency key.
+
+    An id is hashed by three calls, which take half the time of the one that begins a hash.
+    """
     vote = b'{"option":"happy"}' if key else b'{"option":"happy","id":"@.%03d"}'
     body = b"[%b]" % b",".join(vote if key else vote % place for place in range(BULK))
     with running() as node:

@@ -42,6 +42,11 @@ def command_of_vote(vote: Vote) -> entry.CastVotes:
     return cast([(vote.id, choice(vote.option, vote.poll, vote.weight))])
 
 
+def hashed(votes: list[Vote]) -> list[tuple[entry.Choice, bytes | None]]:
+    choices = [choice(vote.option, vote.poll, vote.weight) for vote in votes]
+    return list(zip(choices, entry.hash_ids([vote.id for vote in votes], KEY), strict=True))
+
+
 def copy_of(script: Script) -> Script:
     copy = Script(StateMachine.restore(script.machine.freeze().encode()))
     copy.time_ms = script.time_ms
@@ -55,7 +60,7 @@ def test_each_vote_gets_what_was_said_of_it(seed: int, monkeypatch: pytest.Monke
     rng = random.Random(seed)
     script, votes = history(rng)
     before, knows = script.machine.digest(), rng.choice([0, script.machine.newest_again])
-    said = script.machine.foresight.of_votes(votes, KEY, knows)
+    said = script.machine.foresight.of_hashed(hashed(votes), knows)
     for vote, outcome in zip(votes, said, strict=True):
         comes = copy_of(script)
         comes.seen = knows
@@ -69,7 +74,7 @@ def test_all_kinds_of_outcomes_are_met() -> None:
     met = set[int]()
     for seed in range(40):
         script, votes = history(random.Random(seed))
-        met |= set(script.machine.foresight.of_votes(votes, KEY, script.machine.newest_again))
+        met |= set(script.machine.foresight.of_hashed(hashed(votes), script.machine.newest_again))
     assert met >= set(Outcome) - {Outcome.EXPIRED_ID, Outcome.TOO_LARGE}
 
 
@@ -77,7 +82,7 @@ def test_a_vote_beyond_the_bound_of_all_totals_is_refused() -> None:
     script = Script()
     script.play(f"import mood happy={TOTAL_MAX - 1} sad=0")
     votes = [Vote("happy"), Vote("happy", weight=2)]
-    assert [Outcome.APPLIED, Outcome.TOO_LARGE] == list(script.machine.foresight.of_votes(votes, KEY, 0))
+    assert [Outcome.APPLIED, Outcome.TOO_LARGE] == list(script.machine.foresight.of_hashed(hashed(votes), 0))
 
 
 def test_of_a_whole_request_each_choice_has_its_outcome_and_its_key_and_number_are_known() -> None:

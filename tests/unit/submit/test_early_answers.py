@@ -53,18 +53,18 @@ async def test_some_of_them_are_decided_in_a_turn_and_each_turn_is_waited_for(mo
     """They were decided turn after turn, so votes had a third of the loop while ten thousand were."""
     replica, turns = LocalReplica(), list[tuple[int, int]]()
     replica.state.raise_level(entry.encode_raise(1))
-    decided, of_votes = Counter[str](), Foresight.of_votes
+    decided, of_hashed = Counter[str](), Foresight.of_hashed
 
     def noted(foresight: Foresight, votes: Sequence[Vote], *given: Any) -> bytes:
         decided["votes"] += len(votes)
-        return of_votes(foresight, votes, *given)
+        return of_hashed(foresight, votes, *given)
 
     async def turn(cost_s: float) -> None:
         turns.append((round(cost_s / VOTE_S), decided["votes"]))
 
     submitter = Submitter(replica, catch_up=nothing_new, turn=turn)
     await create(submitter)
-    monkeypatch.setattr(Foresight, "of_votes", noted)
+    monkeypatch.setattr(Foresight, "of_hashed", noted)
     await submitter.cast([*STRANGE, *STRANGE], timeout_s=TIMEOUT_S)
     assert [(AT_ONCE, DRAWN), (AT_ONCE, DRAWN + AT_ONCE), (100, DRAWN + 2 * AT_ONCE)] == turns
 

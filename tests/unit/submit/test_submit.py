@@ -204,8 +204,10 @@ async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
     big = [asyncio.ensure_future(submitter.cast(each, timeout_s=5)) for each in votes]
     big.append(asyncio.ensure_future(submitter.cast_once("k", votes[0], timeout_s=5)))
     small = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
-    await asyncio.sleep(0)
-    assert submitter.waiting_bytes > sum(len(v.option.encode()) for each in votes for v in each)
+    texts_bytes = sum(len(vote.option.encode()) for each in votes for vote in each)
+    async with asyncio.timeout(TIMEOUT_S):
+        while submitter.waiting_bytes <= texts_bytes:
+            await asyncio.sleep(0)
     sizes = []
     while replica.held or not small.done():
         for data, answer in replica.held.copy():
