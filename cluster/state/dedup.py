@@ -36,7 +36,7 @@ ID_BYTES = 8  # of an id's hash
 FINGERPRINT_BYTES = 4
 
 AT_ONCE = 250  # votes; their buckets fit into the processor's caches
-FETCHED_BYTES = 8 * ID_BYTES  # of fewer ids the buckets are not worth a round of their own
+FETCHED = 8  # ids; of fewer the buckets are not worth a round of their own
 
 APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
@@ -154,7 +154,7 @@ class Dedup:
         while start < len(picks):
             before, stop = len(apart), min(len(picks), start + AT_ONCE, start + self._room())
             column, buckets = ids[ID_BYTES * start : ID_BYTES * stop], self._buckets
-            if len(column) >= FETCHED_BYTES:
+            if stop - start >= FETCHED:
                 self._fetch(column)
             ids_left = self._layout.columns.iter_unpack(column)
             for (bucket, tail), stamp in zip(ids_left, stamps):  # noqa: B905 (the stamps go on)

@@ -167,8 +167,9 @@ class Voting:
 
 def _counted(picks: array[int], encoded: bytes) -> dict[int, int]:
     """How many votes there are for each choice. Often all are for the first one, which is seen at once."""
-    if encoded == bytes(len(encoded)):
-        return {0: len(picks)} if picks else {}
+    votes = len(picks)
+    if encoded == bytes(4 * votes):
+        return {0: votes} if votes else {}
     return Counter(picks)
 
 
