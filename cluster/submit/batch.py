@@ -263,10 +263,8 @@ def tallied_of(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
 
 
 async def told_in_turns(votes: Sequence[Vote], decided: DecidedColumns) -> Tallied:
-    """`tallied_of`; the loop does other things meanwhile if there are very many votes."""
+    """`tallied_of` very many votes: the loop does other things meanwhile."""
     version, outcomes = decided
-    if len(votes) <= TOLD_AT_ONCE:
-        return tallied_of(votes, decided)
     tallied = Tallied(0, 0, [], version)
     for start in range(0, len(votes), TOLD_AT_ONCE):
         some = slice(start, start + TOLD_AT_ONCE)

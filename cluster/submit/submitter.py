@@ -17,7 +17,7 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.foresight import is_unknown
 from quorate.cluster.submit import operators
-from quorate.cluster.submit.batch import refusal_of_whole, told_in_turns
+from quorate.cluster.submit.batch import refusal_of_whole, tallied_of, told_in_turns
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.departures import BULK_BYTES
@@ -81,7 +81,7 @@ class Submitter:
         many = len(votes) >= VERY_MANY
         columns = await columns_in_turns(votes, hash_key) if many else columns_of(votes, hash_key)
         decided = await self.cast_columns(columns, timeout_s=timeout_s, share=share, knew=knew, in_pieces=True)
-        return await told_in_turns(votes, decided)
+        return await told_in_turns(votes, decided) if many else tallied_of(votes, decided)
 
     async def cast_columns(
         self,

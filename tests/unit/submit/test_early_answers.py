@@ -55,7 +55,7 @@ async def test_some_of_them_are_decided_in_a_turn_and_each_turn_is_waited_for(mo
     replica.state.raise_level(entry.encode_raise(1))
     decided, of_hashed = Counter[str](), Foresight.of_hashed
 
-    def noted(foresight: Foresight, votes: Sequence[Vote], *given: Any) -> bytes:
+    def noted(foresight: Foresight, votes: Sequence[Any], *given: Any) -> bytes:
         decided["votes"] += len(votes)
         return of_hashed(foresight, votes, *given)
 
