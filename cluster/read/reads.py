@@ -120,7 +120,7 @@ class Reads:
         )
         self.staleness = Staleness(replica, self._confirmed_version, clock)
         self._kept = KeptTallies(replica)
-        self._big = BigTallies(replica, self._kept, self._turns, lambda: self.staleness.age_ms, clock)
+        self.big = BigTallies(replica, self._kept, self._turns, lambda: self.staleness.age_ms, clock)
 
     async def wait_until_known(self, min_version: int, wait_s: float) -> None:
         """Wait until this node knows all polls and has that version. Raises `NotReady` or `Stale` after `wait_s`."""
@@ -363,7 +363,7 @@ class Reads:
         return poll
 
     async def _big_results(self, query: _Query, began_s: float) -> Results:
-        tally = await self._big.of(lambda: self._poll(query.name))
+        tally = await self.big.of(lambda: self._poll(query.name))
         since_s, age_ms = (began_s, 0) if query.level == "linearizable" else (tally.copied_s, tally.age_ms)
         results = tally.results
         made = Results(tally.poll.id, tally.poll.state, results, results.total, tally.version, query.level, age_ms)

@@ -177,9 +177,10 @@ class Node:
             digests=Digests(self.replica),
             events=Events(
                 self.replica,
+                self.reads.big,
+                self._turns,
                 streams_max=limits.events,
                 address_percent=limits.address_percent,
-                turns=self._turns,
             ),
             turns=self._turns,
             members=cluster.members,

@@ -167,7 +167,7 @@ async def _start(given: Given) -> Node:
         submitter=Submitter(replica, catch_up=reads.catch_up),
         reads=reads,
         digests=Digests(replica),
-        events=Events(replica, streams_max=given.streams, turns=turns),
+        events=Events(replica, reads.big, turns, streams_max=given.streams),
         turns=turns,
         members=lambda: given.members,
         nodes=_nodes,

@@ -9,17 +9,20 @@ import msgspec
 
 Frame = Callable[["Event"], bytes]
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 class Event:
-    """`kind` is results, poll or deleted. `version` is that of the state that it was made from."""
+    """`kind` is results, poll or deleted. `version` is that of the state that it was made from.
+
+    A `document` that is bytes is written already.
+    """
 
     __slots__ = ("_framed", "document", "kind", "poll_id", "version")
 
-    def __init__(self, kind: str, poll_id: str, document: Mapping[str, Any], version: int) -> None:
+    def __init__(self, kind: str, poll_id: str, document: Mapping[str, Any] | bytes, version: int) -> None:
         self.kind, self.poll_id, self.version = kind, poll_id, version
-        self.document = _encode(document)
+        self.document = document if isinstance(document, bytes) else encode(document)
         self._framed: dict[Frame, bytes] = {}
 
     def framed(self, frame: Frame) -> bytes:

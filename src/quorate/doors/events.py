@@ -15,15 +15,17 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
+from quorate.cluster.read.big_tallies import BigTallies
+from quorate.cluster.read.shared_results import AS_JSON
 from quorate.cluster.replica import Replica
 from quorate.doors.address_shares import AddressShares
 from quorate.doors.caller_places import CallerPlaces
-from quorate.doors.event import Event
+from quorate.doors.event import Event, encode
 from quorate.doors.event_stream import WHOEVER, Stream
 from quorate.doors.followers import Followers, Giving
 from quorate.doors.poll_changes import PollChanges, deleted_event
 from quorate.doors.unsent import BIG_BYTES
-from quorate.errors import NotReady, Overloaded, QuorateError
+from quorate.errors import NotReady, Overloaded, QuorateError, UnknownPoll
 from quorate.security.caller import Caller
 from quorate.turns import Turns
 from quorate.words import count
@@ -38,11 +40,16 @@ class Events:
     """Collects what the replica applies and puts events into the streams. Used on the loop."""
 
     def __init__(
-        self, replica: Replica, *, streams_max: int = 1_000, address_percent: int = 100, turns: Turns | None = None
+        self,
+        replica: Replica,
+        tallies: BigTallies,
+        turns: Turns,
+        *,
+        streams_max: int = 1_000,
+        address_percent: int = 100,
     ) -> None:
         """`address_percent` is what one address may have of them; see `address_shares.py`."""
-        self._replica = replica
-        self._turns = turns or Turns()
+        self._replica, self._tallies, self._turns = replica, tallies, turns
         self._streams_max = streams_max
         self.shares = AddressShares(streams_max, address_percent)
         self.places = CallerPlaces(streams_max, "event streams")
@@ -273,31 +280,54 @@ class Events:
             await self._giving.give(event, followers, lambda: state.poll(poll_id) is None)
             return 0
         if chunks.is_big(poll):
-            async with self._turns:
-                poll = state.poll(poll_id)
-                if poll is None:  # it was deleted meanwhile, and that is told
-                    return 0
-                event = await self._event(poll)
+            try:
+                poll, event = await self._big_event(poll_id)
+            except UnknownPoll:  # it was deleted meanwhile, and that is told
+                return 0
+            except Overloaded:
+                self._send_big(poll_id, streams)  # in the next round
+                return 0
         else:
-            event = self._kept.get(poll_id) or await self._event(poll)
+            event = self._kept.get(poll_id) or self._event(poll)
         if streams is not None:
             followers = self._followers.of(poll_id, streams)  # others may have come to wait with an older one
         sent = poll
         await self._giving.give(event, followers, lambda: self._is_still_there(sent))
         return len(poll.options)
 
-    async def _event(self, poll: PollView) -> Event:
-        state, version = self._replica.state, self._replica.state.version
+    def _event(self, poll: PollView) -> Event:
+        state = self._replica.state
         self._giving.note_made()
-        results = await chunks.results_of(state, poll, self._turns.rest)
-        tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
-        document = {**tally, "total": sum(results.values()), "version": version}
-        event = Event("results", poll.id, document, version)
-        if len(event.document) <= BIG_BYTES and len(self._kept) < KEPT_MAX and state.version == version:
+        results = state.results(poll.id) or {}
+        document = {**_head(poll), "results": results, "total": sum(results.values()), "version": state.version}
+        event = Event("results", poll.id, document, state.version)
+        if len(event.document) <= BIG_BYTES and len(self._kept) < KEPT_MAX:
             self._kept[poll.id] = event
         return event
+
+    async def _big_event(self, poll_id: str) -> tuple[PollView, Event]:
+        """Of a tally that is shared with whoever reads the poll: what has not changed is not made and written again.
+
+        Raises `UnknownPoll` and `Overloaded`.
+        """
+
+        def find() -> PollView:
+            poll = self._replica.state.poll(poll_id)
+            if poll is None:
+                raise UnknownPoll(f"there is no poll {poll_id!r}")
+            return poll
+
+        tally = await self._tallies.of(find)
+        rows = await tally.results.form(AS_JSON, self._turns)
+        end = b',"total":%d,"version":%d}' % (tally.results.total, tally.version)
+        document = b"".join((encode(_head(tally.poll))[:-1], b',"results":', rows, end))
+        return tally.poll, Event("results", poll_id, document, tally.version)
 
     def _is_still_there(self, poll: PollView) -> bool:
         """Otherwise its deletion was told, and perhaps another poll of its name."""
         now = self._replica.state.poll(poll.id)
         return now is not None and now.creation == poll.creation
+
+
+def _head(poll: PollView) -> dict[str, str]:
+    return {"id": poll.id, "title": poll.title, "state": poll.state}

@@ -58,7 +58,7 @@ class Parts:
             submitter=submitter,
             reads=reads,
             digests=Digests(replica),
-            events=Events(replica, streams_max=1, turns=turns),
+            events=Events(replica, reads.big, turns, streams_max=1),
             turns=turns,
             members=list,
             nodes=_nobody,

@@ -284,7 +284,7 @@ def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
 
 def test_one_address_cannot_take_all_streams(node: Node) -> None:
     async def scenario() -> list[str]:
-        streams = events.Events(node.replica, streams_max=8, address_percent=25)
+        streams = events.Events(node.replica, node.api.reads.big, node.api.turns, streams_max=8, address_percent=25)
         one, two, here = (Caller(host, "read") for host in ("203.0.113.1", "203.0.113.2", "127.0.0.1"))
         opened = [streams.open(["mood"], caller=caller) for caller in (one, one, two, here, here, here)]
         with pytest.raises(Overloaded, match="2 streams of events to this address are open already"):
@@ -356,7 +356,7 @@ def test_the_loop_rests_while_many_streams_are_given_the_same_event(
     given_s: list[float] = []
 
     async def scenario() -> None:
-        streams = events.Events(node.replica, streams_max=9)
+        streams = events.Events(node.replica, node.api.reads.big, node.api.turns, streams_max=9)
         monkeypatch.setattr(Stream, "put", lambda *event: given_s.append(node.loop.time()))
         for _ in range(6):
             streams.open(["mood"])

@@ -16,7 +16,6 @@ from quorate.doors import events
 from quorate.doors.event import Event
 from quorate.doors.limits import Limits
 from quorate.http import asgi
-from quorate.turns import Turns
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
 from tests.support.waiting import until, wait_for
 
@@ -67,8 +66,8 @@ def test_no_tally_is_told_of_a_big_poll_after_its_deletion(node: Node, monkeypat
     monkeypatch.setattr(events, "COALESCE_S", 0.0)
 
     async def scenario() -> None:
-        turns, state = Turns(), node.replica.state
-        streams = events.Events(node.replica, turns=turns)
+        state, turns = node.replica.state, node.api.turns
+        streams = events.Events(node.replica, node.api.reads.big, turns)
         stream = streams.open(["big", "mood"])
         put = stream.put
 
@@ -95,7 +94,7 @@ def test_the_id_of_events_is_never_older_than_one_that_was_sent(node: Node) -> N
     """A client that comes back with an older one to another node would see an older tally."""
 
     async def scenario() -> bytes | None:
-        stream = events.Events(node.replica).open(["big", "mood"])
+        stream = events.Events(node.replica, node.api.reads.big, node.api.turns).open(["big", "mood"])
         stream.take()
         stream.put(Event("results", "mood", {"is": "small"}, 20))
         stream.put(Event("results", "big", {"is": "big"}, 10))

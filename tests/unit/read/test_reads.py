@@ -165,7 +165,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     reading: list[asyncio.Future[Results]] = []
     while len(reading) < 2 or not all(read.done() for read in reading):
-        if len(reading) < 2 and not reads._big._wanted:  # who asks before a tally is begun is given that one
+        if len(reading) < 2 and not reads.big._wanted:  # who asks before a tally is begun is given that one
             reading.append(asyncio.ensure_future(reads.results("big")))
             await asyncio.sleep(0)
         leader.state.apply(entry.encode_entry(0, [vote]))
@@ -252,8 +252,8 @@ async def test_all_who_ask_before_a_big_tally_is_begun_are_given_the_same(monkey
     reads = Reads(leader, turns=turns)
     async with turns:
         first = [asyncio.ensure_future(reads.results("big", level=level)) for level in LEVELS for _ in range(50)]
-        await until("all wait", lambda: [150] == [wanted.readers for wanted in reads._big._wanted.values()])
-    while reads._big._wanted:
+        await until("all wait", lambda: [150] == [wanted.readers for wanted in reads.big._wanted.values()])
+    while reads.big._wanted:
         await asyncio.sleep(0)
     await Submitter(leader).cast([Vote("o1")], timeout_s=60)
     later = await reads.results("big")
@@ -271,11 +271,11 @@ async def test_a_big_tally_that_nobody_waits_for_is_not_made(monkeypatch: pytest
     reads = Reads(leader, turns=turns)
     async with turns:
         reading = [asyncio.ensure_future(reads.results("big")) for _ in range(3)]
-        await until("one is wanted", lambda: reads._big._wanted)
+        await until("one is wanted", lambda: reads.big._wanted)
         for read in reading:
             read.cancel()
         await asyncio.wait(reading)
-    assert {} == reads._big._wanted
+    assert {} == reads.big._wanted
     assert 0 == (await reads.results("big")).total
 
 

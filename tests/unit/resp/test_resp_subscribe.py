@@ -246,8 +246,9 @@ async def test_a_message_that_waits_is_looked_at_more_and_more_seldom(waits_for:
         return is_free
 
     written = list[bytes]()
-    reads, events = Reads(replica), Events(replica)
-    door = SimpleNamespace(reads=reads, events=events, turns=Turns(), unsent=SimpleNamespace(take=take))
+    reads, turns = Reads(replica), Turns()
+    events = Events(replica, reads.big, turns)
+    door = SimpleNamespace(reads=reads, events=events, turns=turns, unsent=SimpleNamespace(take=take))
     subscription = TallySubscription(cast(Door, door), may_send, written.append, lambda: None)
     await subscription.add(Caller("", "operate"), [b"SUBSCRIBE", b"poll:mood"], 3)
     await asyncio.sleep(10)
