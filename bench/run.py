@@ -1,6 +1,6 @@
 """Measures the main figures of Quorate, beside those of etcd, NATS, Redis and PySyncObj, and prints the settings.
 
-    python -m bench.run [--only votes,resp,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5]
+    python -m bench.run [--only votes,resp,leader,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5]
         [--clients 1,32,256] [--json FILE] [--svg FILE]
 
 Three nodes of each system and the client share this machine, so the cost of the client is part of every figure: its CPU
@@ -36,6 +36,7 @@ from bench import curves, etcd, failover, gaps, memory, nats, redis, redis_bench
 from bench.systems import Row, System, measure
 from bench.workloads import PIPE
 from quorate.processes.cluster import FreshCluster
+from quorate.processes.process import Process
 
 CLIENTS, CURVE_CLIENTS = "1,32,256", "1,8,32,128,256"
 BULK_CLIENTS = 12
@@ -49,6 +50,7 @@ class Bench:
     def __init__(self, args: argparse.Namespace, cluster: FreshCluster, others: dict[str, System]) -> None:
         self.args, self.cluster, self.others = args, cluster, others
         self.rounds_of: list[list[Row]] = []  # a list for each line of the table
+        self.spread: list[Row] = []  # the median rounds of those whose clients are spread over the nodes
         self.facts: dict[str, object] = {}
 
     def compare(self, clients: int, ours: tuple[System, str], *beside: tuple[str, str]) -> None:
@@ -57,13 +59,20 @@ class Bench:
         turns += [self._turn(name, self.others[name], work, clients) for name, work in beside if name in self.others]
         self.take_turns(turns)
 
-    def take_turns(self, turns: Sequence[Turn]) -> None:
+    def compare_leaders(self, clients: int, ours: tuple[System, str], *beside: tuple[str, System, str]) -> None:
+        """The same, of systems whose clients all ask the leader."""
+        self.take_turns(
+            [self._turn("quorate", *ours, clients), *(self._turn(*other, clients) for other in beside)], spread=False
+        )
+
+    def take_turns(self, turns: Sequence[Turn], *, spread: bool = True) -> None:
         """The first one is ours."""
         rounds: list[list[Row]] = [[] for _ in turns]
         for _ in range(self.args.rounds):
             for turn, rows in zip(turns, rounds, strict=True):
                 rows.append(turn())
         self.rounds_of += rounds
+        self.spread += map(table.median, rounds) if spread else ()
         for rows in rounds:
             print(table.line(rows, table.median(rounds[0])), flush=True)
 
@@ -96,7 +105,7 @@ def redis_clients(bench: Bench) -> None:
             warm_up_s=bench.args.warm_up,
             seconds=bench.args.seconds,
         )
-        turns: list[Turn] = [partial(turn, "quorate", LeaderDoor(bench.cluster), redis_benchmark.VOTE)]
+        turns: list[Turn] = [partial(turn, "quorate", leader_door(bench.cluster), redis_benchmark.VOTE)]
         if "redis" in bench.others:
             turns.append(partial(turn, "redis", bench.others["redis"], redis_benchmark.INCREMENT))
         bench.take_turns(turns)
@@ -110,14 +119,34 @@ class RespDoors:
         self.nodes = cluster.nodes
 
 
-class LeaderDoor:
-    """The door of the node that leads, for a client of one address."""
+class OneNode:
+    """A system of which the clients ask one node."""
 
-    def __init__(self, cluster: FreshCluster) -> None:
-        place = cluster.leader().place.resp
-        assert place is not None
-        self.urls = [f"resp://127.0.0.1:{place.port}"]
-        self.nodes = cluster.nodes
+    def __init__(self, url: str, nodes: Sequence[Process]) -> None:
+        self.urls, self.nodes = [url], nodes
+
+
+def leader_door(cluster: FreshCluster) -> OneNode:
+    place = cluster.leader().place.resp
+    assert place is not None
+    return OneNode(f"resp://127.0.0.1:{place.port}", cluster.nodes)
+
+
+def at_the_leader(bench: Bench) -> None:
+    """Single votes, with all clients at the node that leads: where cluster clients of Redis are led to, and as they are
+    at the primary of Redis."""
+    etcd_, redis_, most = bench.others.get("etcd"), bench.others.get("redis"), max(bench.args.clients)
+    for clients in bench.args.clients:
+        ours = OneNode(bench.cluster.leader().url, bench.cluster.nodes)
+        at = (
+            [("etcd", OneNode(etcd_.urls[etcd_.leader()], etcd_.nodes), "etcd-put")]
+            if isinstance(etcd_, etcd.Etcd)
+            else []
+        )
+        bench.compare_leaders(clients, (ours, "vote"), *at)
+    for clients, work in [*((clients, "") for clients in bench.args.clients), (most, f"-{PIPE}")]:
+        beside = [("redis", redis_, f"redis{work}")] if redis_ else []
+        bench.compare_leaders(clients, (leader_door(bench.cluster), f"resp{work}"), *beside)
 
 
 def bulk(bench: Bench) -> None:
@@ -164,6 +193,7 @@ def stay(bench: Bench) -> None:
 RUN: dict[str, Callable[[Bench], None]] = {
     "votes": votes,
     "resp": redis_clients,
+    "leader": at_the_leader,
     "bulk": bulk,
     "reads": reads,
     "failover": lose_leaders,
@@ -217,7 +247,9 @@ def numbers(text: str) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="votes,resp,bulk,reads,failover,memory", help="sections, divided by commas")
+    parser.add_argument(
+        "--only", default="votes,resp,leader,bulk,reads,failover,memory", help="sections, divided by commas"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--warm-up", type=float, default=1.5)
@@ -244,11 +276,13 @@ def run(args: argparse.Namespace, chosen: Sequence[str]) -> None:
     versions = {name: version() for name, version in VERSIONS.items()}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
-        cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}, resp="resp" in chosen))
+        cluster = stack.enter_context(
+            FreshCluster(folder, settings={"flush.interval_ms": 1000}, resp=bool({"resp", "leader"} & set(chosen)))
+        )
         others: dict[str, System] = {}
-        if versions["etcd"] and {"votes", "reads"} & set(chosen):
+        if versions["etcd"] and {"votes", "leader", "reads"} & set(chosen):
             others["etcd"] = stack.enter_context(etcd.Etcd(folder))
-        if versions["redis-server"] and "resp" in chosen:
+        if versions["redis-server"] and {"resp", "leader"} & set(chosen):
             others["redis"] = stack.enter_context(redis.Redis(folder))
         if "votes" in chosen:
             others["stock"] = stack.enter_context(stock.Stock(folder))
@@ -267,7 +301,7 @@ def run(args: argparse.Namespace, chosen: Sequence[str]) -> None:
         whole = {"settings": said, "versions": versions, "rows": rows, "facts": bench.facts}
         args.json.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
     if args.svg:
-        args.svg.write_text(curves.drawn([table.median(rows) for rows in bench.rounds_of]), encoding="utf-8")
+        args.svg.write_text(curves.drawn(bench.spread), encoding="utf-8")
 
 
 if __name__ == "__main__":
