@@ -149,6 +149,7 @@ class Batch:
         self._loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
         self.size = 0
         self.is_alone = False
+        self.is_light = False  # it has light requests alone
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []

@@ -19,6 +19,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -51,6 +52,7 @@ SWEEP_S = 0.1
 REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
 FORWARDED_MAX = 8  # batches of one follower that wait here; one that tells the truth sends `PLACES` on each way
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
+LIGHT_SECTION, LIGHT_SECTION_LEVEL = "light section", 1  # a forwarded batch of light requests alone
 STOPPING = "this node is stopping; ask another one"
 
 
@@ -71,9 +73,10 @@ class BatchQueue:
         self._leader = LeaderCall(
             replica,
             "section",
-            self._on_forwarded,
+            partial(self._on_forwarded, is_light=False),
             no_leader="no leader is known: a majority of the nodes must be up and connected. Nothing was changed",
         )
+        self._leader.serve(LIGHT_SECTION, partial(self._on_forwarded, is_light=True))
         self._waiting_bytes_max = waiting_bytes_max
         self._open = OpenBatches()  # not yet encoded: requests may still join
         self._loop = asyncio.get_running_loop()
@@ -143,8 +146,7 @@ class BatchQueue:
         self.batch_requests.add(batch.requests)
         answer: asyncio.Future[BatchAnswer] = self._loop.create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
-        encoded = batch.encode()
-        self._pending.add(PendingBatch(encoded, batch.deadline_s, answer, clients=batch.clients, traces=batch.traces))
+        self._pending.add(PendingBatch.of(batch, answer))
 
     def _settle(self, batch: Batch, done: asyncio.Future[BatchAnswer]) -> None:
         self.waiting_bytes -= batch.size
@@ -261,7 +263,7 @@ class BatchQueue:
             self._failed(group, error)
         self._schedule()
 
-    async def _on_forwarded(self, peer: str, encoded: bytes) -> bytes:
+    async def _on_forwarded(self, peer: str, encoded: bytes, *, is_light: bool) -> bytes:
         """Propose a follower's batch, or refuse it for sure."""
         if self._stopped:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
@@ -272,7 +274,9 @@ class BatchQueue:
         self._check(peer, encoded)
         deadline_s, came_s = self._loop.time() + FORWARDED_S, perf_counter()
         traces = (RequestTrace(came_s, joined_s=came_s),) if self._tells_steps else ()
-        batch = PendingBatch(encoded, deadline_s, self._loop.create_future(), ours=False, traces=traces)
+        batch = PendingBatch(
+            encoded, deadline_s, self._loop.create_future(), ours=False, traces=traces, is_light=is_light
+        )
         self._pending.add(batch)
         self.waiting_bytes += len(encoded)
         self._forwarded_by[peer] += 1
@@ -309,8 +313,9 @@ class BatchQueue:
         self._mark_sent(group)
         sent_s = perf_counter()
         traced.note_wait(batch.traces, sent_s)
+        kind = LIGHT_SECTION if batch.is_light and self._replica.state.level >= LIGHT_SECTION_LEVEL else None
         batch.attempt = self._leader.start(
-            leader, batch.encoded, lambda done: self._forwarded(batch, done, leader, sent_s)
+            leader, batch.encoded, lambda done: self._forwarded(batch, done, leader, sent_s), kind=kind
         )
         crash_point("batch-forwarded")
         return True

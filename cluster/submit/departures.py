@@ -18,11 +18,12 @@ from operator import attrgetter
 import msgspec
 
 from quorate.cluster.entry import Result
+from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.open_batches import LIGHT_BYTES, OpenBatches
 from quorate.cluster.submit.returning import CLOCK_S, Returning
 from quorate.tracing import RequestTrace
 
-BULK_BYTES = 16 * 1024  # a batch of more is bulk
+BULK_BYTES = 16 * 1024  # a batch of more is bulk, unless it is the light requests of many clients
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
 GIVES_WAY_S = 0.1  # so long after a very light batch left
 GATHER_S = 0.012  # light batches, from when the last ones left: more than an entry takes, unless the disk is slow
@@ -57,12 +58,25 @@ class PendingBatch:
     answer: asyncio.Future[BatchAnswer]
     ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
     clients: int = 0  # that wait for it at this node
+    is_light: bool = False  # it has light requests alone
     attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
     traces: Sequence[RequestTrace] = ()  # of its requests, those that are traced
 
+    @classmethod
+    def of(cls, batch: Batch, answer: asyncio.Future[BatchAnswer]) -> PendingBatch:
+        """A batch that nobody joins any more."""
+        return cls(
+            batch.encode(),
+            batch.deadline_s,
+            answer,
+            clients=batch.clients,
+            is_light=batch.is_light,
+            traces=batch.traces,
+        )
+
     @property
     def is_bulk(self) -> bool:
-        return len(self.encoded) > BULK_BYTES
+        return not self.is_light and len(self.encoded) > BULK_BYTES
 
     def resolve(self, answer: BatchAnswer) -> None:
         if not self.answer.done():

@@ -33,13 +33,14 @@ the former way go on without a place, for an election timeout at most: that peer
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both wait by the
-same `LeaderWait`, send with `_send` and are served by `_serve`.
+same `LeaderWait`, and are served by `_serve`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeGuard, TypeVar
 
 from quorate.cluster.replica import PeerHandler, Replica
@@ -78,11 +79,14 @@ class LeaderCall:
         self.wait = LeaderWait(replica, no_leader)
         self._replica = replica
         self._kind = kind
-        self._handler = handler
         self._changes_nothing = changes_nothing
         # Those that hold a place; the leader that each asks, and the peer that passes it on, if there is one.
         self._attempts: dict[asyncio.Future[bytes], tuple[str, str | None]] = {}
-        replica.serve(kind, self._serve)
+        self.serve(kind, handler)
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        """Another kind that peers send here."""
+        self._replica.serve(kind, partial(self._serve, handler))
 
     # ---- a caller that waits ----------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class LeaderCall:
     async def once(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
         """One attempt at this leader. Raises what it refused the request with, or what `Replica.call_leader` raises."""
         try:
-            return await self._send(leader, request, timeout_s=timeout_s)
+            return await self._replica.call_leader(leader, self._kind, request, timeout_s=timeout_s)
         except QuorateError as error:
             if error.definite or not self._changes_nothing:
                 raise
@@ -130,10 +134,10 @@ class LeaderCall:
         return len(self._attempts)
 
     def start(
-        self, leader: str, request: bytes, done: Callable[[asyncio.Future[bytes]], None]
+        self, leader: str, request: bytes, done: Callable[[asyncio.Future[bytes]], None], *, kind: str | None = None
     ) -> asyncio.Future[bytes]:
         """One attempt at this leader, which holds a place until it ends, then `done` is called with it."""
-        attempt = asyncio.ensure_future(self._send(leader, request))
+        attempt = asyncio.ensure_future(self._replica.call_leader(leader, kind or self._kind, request))
         self._attempts[attempt] = self._way_to(leader)
 
         def ended(attempt: asyncio.Future[bytes]) -> None:
@@ -171,11 +175,8 @@ class LeaderCall:
 
     # ---- between nodes ----------------------------------------------------------------------------------------------
 
-    def _send(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> Awaitable[bytes]:
-        return self._replica.call_leader(leader, self._kind, request, timeout_s=timeout_s)
-
-    async def _serve(self, peer: str, request: bytes) -> bytes:
+    async def _serve(self, handler: PeerHandler, peer: str, request: bytes) -> bytes:
         """Handle a peer's request, or refuse it for sure. It is not forwarded again."""
         if not self._replica.is_leader:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
-        return await self._handler(peer, request)
+        return await handler(peer, request)

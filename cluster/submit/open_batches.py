@@ -53,6 +53,7 @@ class OpenBatches:
                 break
         else:
             batch = Batch(knew)
+            batch.is_light = batches is self._light
             batches.append(batch)
         batch.size += size
         return batch

@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from quorate.cluster import entry
+from quorate.cluster.replica import PeerHandler
 from quorate.cluster.submit import departures
 from quorate.cluster.submit.batch import Batch
+from quorate.cluster.submit.batch_queue import LIGHT_SECTION, PLACES
 from quorate.cluster.submit.departures import (
     BULK_BYTES,
     GATHER_S,
@@ -22,7 +25,7 @@ from quorate.cluster.submit.submitter import VERY_MANY
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import in_virtual_time
-from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another
+from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another, pair
 
 TOOK_S = 0.01
 
@@ -351,3 +354,45 @@ async def until_held(replica: LocalReplica, proposals: int) -> None:
     async with asyncio.timeout(10.0):
         while len(replica.held or []) < proposals:
             await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("forwards", [False, True])
+@in_virtual_time
+async def test_light_requests_of_many_clients_are_no_bulk_together(
+    forwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need not rest after each entry, as bulk does, because somebody else's batch is very light."""
+    monkeypatch.setattr(departures, "GIVES_WAY_S", 1e9)
+    leader, submitter = await mood()
+    if forwards:
+        leader, _, submitter = await pair()
+    leader.state.raise_level(entry.encode_raise(1))
+    await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
+    leader.held, votes = [], []
+    for group in range(PLACES):
+        for vote in range(BULK_BYTES // 8):
+            cast = submitter.cast([Vote("happy", id=f"{group}-{vote}")], timeout_s=10.0)
+            votes.append(asyncio.ensure_future(cast))
+        await until_held(leader, group + 1)
+    assert all(len(each) > BULK_BYTES for each, _ in leader.held)
+    leader.commit_held()
+    assert {1} == {(await vote).applied for vote in votes}
+
+
+@pytest.mark.parametrize(("level", "kind"), [(0, "section"), (1, LIGHT_SECTION)])
+@in_virtual_time
+async def test_a_leader_of_an_older_version_is_sent_what_it_knows(level: int, kind: str) -> None:
+    leader, _, submitter = await pair()
+    leader.state.level = level
+    kinds: list[str] = []
+    for each in ("section", LIGHT_SECTION):
+        handle = leader.handlers[each]
+
+        async def noted(peer: str, encoded: bytes, each: str = each, handle: PeerHandler = handle) -> bytes:
+            kinds.append(each)
+            return await handle(peer, encoded)
+
+        leader.handlers[each] = noted
+    await submitter.cast([Vote("happy", id="light")], timeout_s=TIMEOUT_S)
+    await submitter.cast(bulk_votes(0), timeout_s=TIMEOUT_S)
+    assert [kind, "section"] == kinds
