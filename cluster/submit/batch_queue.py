@@ -55,9 +55,7 @@ FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has
 LIGHT_SECTION, LIGHT_SECTION_LEVEL = "light section", 1  # a forwarded batch of light requests alone
 STOPPING = "this node is stopping; ask another one"
 
-
 log = logging.getLogger(__name__)
-
 
 _encode_answer = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.msgpack.Decoder(TracedBatchAnswer).decode
