@@ -31,6 +31,7 @@ from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.read.big_tallies import BigTallies
 from quorate.cluster.read.kept_tallies import KeptTallies
+from quorate.cluster.read.shared_question import ASKED_S, SharedQuestion
 from quorate.cluster.read.shared_results import SharedResults
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.read.version_waits import VersionWaits
@@ -118,6 +119,8 @@ class Reads:
             no_leader="no leader is known; level=none answers from this node alone",
             changes_nothing=True,
         )
+        self._sure_at_leader = 0  # linearizable reads that the leader answers for this node now
+        self._sure_version = SharedQuestion(lambda: self._confirmed_version(ASKED_S))
         self.staleness = Staleness(replica, self._confirmed_version, clock)
         self._kept = KeptTallies(replica)
         self.big = BigTallies(replica, self._kept, self._turns, lambda: self.staleness.age_ms, clock)
@@ -189,20 +192,24 @@ class Reads:
         deadline_s = asyncio.get_running_loop().time() + query.wait_s
         if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
             return await self._here(query, deadline_s)
-        if self._is_long(query) and (answer := await self._caught_up(query, deadline_s)) is not None:
+        if self._is_for_here(query) and (answer := await self._caught_up(query, deadline_s)) is not None:
             return answer
+        self._sure_at_leader += (sure := query.level == "linearizable")
         try:
             return await self._from_leader(query, deadline_s)
         except TooLarge:
             if query.what != "polls":
                 raise
             raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
+        finally:
+            self._sure_at_leader -= sure
 
-    def _is_long(self, query: _Query) -> bool:
-        """Whether the answer may be too long to come from the leader; and this node gets what the leader applies."""
+    def _is_for_here(self, query: _Query) -> bool:
+        """Whether the leader had better be asked for its version alone; and this node gets what the leader applies."""
         poll = self._replica.state.poll(query.name or "")
-        is_big = poll is not None and chunks.is_big(poll)
-        return (query.what == "polls" or is_big) and self._replica.leader_via is None
+        is_long = query.what == "polls" or (poll is not None and chunks.is_big(poll))
+        is_one_of_many = query.level == "linearizable" and self._sure_at_leader and not self._replica.is_leader
+        return bool(is_long or is_one_of_many) and self._replica.leader_via is None
 
     async def _from_leader(self, query: _Query, deadline_s: float) -> Any:
         """The leader's answer, as soon as it has the version that the query needs."""
@@ -262,8 +269,11 @@ class Reads:
         return await self._from_state(query, asked_at_s)
 
     async def _catch_up(self, level: Level, deadline_s: float) -> float | None:
-        """Wait until this node has the leader's version. Returns when that was asked for, or None if it lags much."""
-        version, asked_at_s = await self._ask_for_version(level, deadline_s)
+        """Wait until this node has the leader's version. Returns when that was asked for; None: it does not get it."""
+        many = self._sure_version.answer(deadline_s) if level == "linearizable" else None
+        if (told := await (many or self._ask_for_version(level, deadline_s))) is None:
+            return None
+        version, asked_at_s = told
         catch_up_by_s = min(deadline_s, asyncio.get_running_loop().time() + CATCH_UP_S)
         try:
             await self._reached(version, catch_up_by_s)
@@ -349,8 +359,7 @@ class Reads:
 
     def _facts(self, query: _Query, began_s: float) -> tuple[int, str, int]:
         """A linearizable read has all that was committed before it began, so it is as old as the read at most."""
-        linearizable = query.level == "linearizable"
-        age_ms = self.staleness.ms_since(began_s) if linearizable else self.staleness.age_ms
+        age_ms = self.staleness.ms_since(began_s) if query.level == "linearizable" else self.staleness.age_ms
         return self._replica.state.version, query.level, age_ms
 
     def _poll(self, asked: str | None) -> PollView:
