@@ -34,7 +34,7 @@ def steps_a_request(node: Node, bodies: list[bytes], *, key: bool = False) -> St
 
 
 @pytest.mark.parametrize(
-    ("small", "known"), [(True, Steps(184, 163, 640)), (False, Steps(224, 183, 810))], ids=["small", "ASGI"]
+    ("small", "known"), [(True, Steps(184, 163, 655)), (False, Steps(224, 183, 830))], ids=["small", "ASGI"]
 )
 def test_a_vote_alone_takes_no_more_steps_than_it_did(small: bool, known: Steps) -> None:
     """From its bytes to its answer, with a batch and an entry of its own, on a cluster of one node without a disk."""
