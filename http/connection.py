@@ -64,6 +64,9 @@ class HttpConnection(Arrivals):
 
     def _end_reading(self) -> None:
         """Nobody waits for the answer any more, so nothing is kept for it. A change goes on: it may be on its way."""
+        for arrived in (self.cycle, *(cycle for cycle, _ in self.pipeline)):
+            if isinstance(arrived, RequestResponseCycle):
+                arrived.body = bytearray()  # only the collector of garbage frees these, and it comes seldom
         cycle = self.answering
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True  # uvicorn tells the one that came last, and others may wait behind this one

@@ -77,6 +77,8 @@ class RespConnection(asyncio.Protocol):
         self.door.places.leave(self)
         self._connections.discard(self)
         self._runner.left()
+        self._parser = RequestParser()  # only the collector of garbage frees this connection, and it comes seldom
+        self.session.end()
         self.session.subscription.close()
         self._account()
         self._on_lost()

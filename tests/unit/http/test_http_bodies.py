@@ -108,3 +108,13 @@ def test_long_bodies_are_read_in_one_line(node: Node) -> None:
     with begin(node, "ann", ROOM // 2):
         wait_for("it stands in line", lambda: len(line._few) == 1)
         assert held(node) < ROOM // 2
+
+
+def test_a_connection_that_is_lost_holds_nothing_of_its_body(node: Node) -> None:
+    """Its objects are left to the collector of garbage, which comes seldom."""
+    with begin(node, "ann", 40_000):
+        wait_for("it is there", lambda: held(node) == 40_000)
+        (connection,) = node.server._open()
+        node.call(setattr, connection.cycle, "body", bytearray(b"what its request did not take yet"))
+    wait_for("it is lost", lambda: connection.is_lost)
+    assert b"" == connection.cycle.body
