@@ -39,7 +39,7 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.cluster.submit.leader_wait import POLL_S
 from quorate.errors import Deleted, NotReady, Stale, TooLarge, UnknownPoll
-from quorate.turns import Turns
+from quorate.turns import Turns, VotesNow
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import AGE_UNKNOWN_MS, Level
 
@@ -119,8 +119,9 @@ class Reads:
             no_leader="no leader is known; level=none answers from this node alone",
             changes_nothing=True,
         )
-        self._sure_at_leader = 0  # linearizable reads that the leader answers for this node now
-        self._sure_version = SharedQuestion(lambda: self._confirmed_version(ASKED_S))
+        self._sure_alone = 0  # linearizable reads that ask the leader by themselves now
+        votes = VotesNow(lambda: replica.state.version)
+        self._sure_version = SharedQuestion(lambda: self._confirmed_version(ASKED_S), votes.come)
         self.staleness = Staleness(replica, self._confirmed_version, clock)
         self._kept = KeptTallies(replica)
         self.big = BigTallies(replica, self._kept, self._turns, lambda: self.staleness.age_ms, clock)
@@ -194,7 +195,7 @@ class Reads:
             return await self._here(query, deadline_s)
         if self._is_for_here(query) and (answer := await self._caught_up(query, deadline_s)) is not None:
             return answer
-        self._sure_at_leader += (sure := query.level == "linearizable")
+        self._sure_alone += (sure := query.level == "linearizable")
         try:
             return await self._from_leader(query, deadline_s)
         except TooLarge:
@@ -202,13 +203,13 @@ class Reads:
                 raise
             raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
         finally:
-            self._sure_at_leader -= sure
+            self._sure_alone -= sure
 
     def _is_for_here(self, query: _Query) -> bool:
         """Whether the leader had better be asked for its version alone; and this node gets what the leader applies."""
         poll = self._replica.state.poll(query.name or "")
         is_long = query.what == "polls" or (poll is not None and chunks.is_big(poll))
-        is_one_of_many = query.level == "linearizable" and self._sure_at_leader and not self._replica.is_leader
+        is_one_of_many = query.level == "linearizable" and self._sure_alone
         return bool(is_long or is_one_of_many) and self._replica.leader_via is None
 
     async def _from_leader(self, query: _Query, deadline_s: float) -> Any:

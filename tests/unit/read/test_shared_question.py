@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from quorate.cluster.read.reads import Reads, Results
+from quorate.cluster.read.shared_question import SharedQuestion
 from quorate.cluster.submit.submitter import Submitter
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
@@ -40,6 +43,28 @@ async def test_reads_that_come_together_ask_the_leader_together() -> None:
     asked = slow(leader)
     await asyncio.gather(*(sure(reads) for _ in range(READS)))
     assert 2 == len(asked), "the first one at once, and one for all others"
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("beside_votes", "least", "most"), [(True, 8, 12), (False, 40, 60)])
+async def test_many_readers_have_a_majority_asked_only_now_and_then_beside_votes(
+    beside_votes: bool, least: int, most: int
+) -> None:
+    """Four hundred rounds a second were four hundred messages of each node, which votes waited for."""
+    rounds = list[None]()
+
+    async def ask() -> None:
+        rounds.append(None)
+        await asyncio.sleep(0.001)
+
+    question, until_s = SharedQuestion(ask, lambda: beside_votes), asyncio.get_running_loop().time() + 0.05
+
+    async def reader() -> None:
+        while asyncio.get_running_loop().time() < until_s:
+            await question.answer(until_s + 1)
+
+    await asyncio.gather(*(reader() for _ in range(READS)))
+    assert least <= len(rounds) <= most
 
 
 @in_virtual_time
