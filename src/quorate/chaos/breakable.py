@@ -114,3 +114,6 @@ class BreakableNodes(ABC, Generic[P]):
         for node in nodes:
             if not node.running:
                 node.start()
+
+    def start_stopped(self) -> None:
+        self.start_again(self.nodes)

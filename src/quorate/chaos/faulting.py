@@ -24,6 +24,9 @@ TROUBLES = (NeverHappened, EndedAtStart, OSError, QuorateError)  # with a fault 
 
 
 class Mendable(Protocol):
+    def start_stopped(self) -> None:
+        """Start each node that does not run. They need not be ready."""
+
     def heal(self) -> None:
         """End every fault, start every node, and wait until the cluster is whole. Raises `NeverHappened`."""
 
@@ -75,6 +78,7 @@ class Faulting(Generic[C]):
         for step in steps(self._seed, list(self._nemeses), self._stretch):
             if self._rest(step.pause_s, until):
                 break
+            self._cluster.start_stopped()  # whoever stopped itself, but only when its disk was well again
             try:
                 self._take(step, until)
             finally:

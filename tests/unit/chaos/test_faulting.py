@@ -22,6 +22,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.started_after: list[int] = []  # so much was done
+
+    def start_stopped(self) -> None:
+        self.started_after.append(len(self.done))
 
     def heal(self) -> None:
         self.done.append("heal")
@@ -83,6 +87,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *planned: Step) -> tuple[Bench, list[Fa
 
 def step(name: str, beside: Beside | None = None, *, heals: bool = False) -> Step:
     return Step(1, 0.0, name, 0.01, 7, beside, heals)
+
+
+def test_nodes_that_stopped_themselves_late_are_started_before_the_next_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node takes some seconds to stop when its disk has failed; the disk may be well again before it has."""
+    bench, _, _ = run(monkeypatch, step("a"), step("b", heals=True), step("a"))
+    assert ["begin a", "end a", "begin b", "end b", "heal", "begin a", "end a"] == bench.done
+    assert [0, 2, 5] == bench.started_after
 
 
 def test_a_fault_begins_and_ends_and_both_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
