@@ -157,6 +157,7 @@ class Wakes:
 
 def test_the_loop_waits_for_a_brief_operation_when_its_turn_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
+    monkeypatch.setattr("quorate.cluster.raft.storage.writer.WAIT_MAX_S", DEADLINE_S)
 
     async def work() -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
