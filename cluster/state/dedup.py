@@ -157,7 +157,7 @@ class Dedup:
             if stop - start >= FETCHED:
                 self._fetch(column)
             ids_left = self._layout.columns.iter_unpack(column)
-            for (bucket, tail), stamp in zip(ids_left, stamps):  # noqa: B905 (the stamps go on)
+            for (bucket, tail), stamp in zip(ids_left, stamps, strict=False):  # the stamps go on
                 records = buckets[bucket]
                 if stamp is not None and not records.rpartition(tail)[1]:  # `find` takes longer to call
                     buckets[bucket] = records + (tail + stamp)
