@@ -133,7 +133,7 @@ def test_whoever_was_refused_stands_in_line_with_the_next_request_until_one_is_a
     assert 200 == other.status
 
 
-def test_of_those_who_were_refused_few_begin_at_a_time() -> None:
+def test_those_who_were_refused_begin_when_the_line_has_time() -> None:
     with running() as node:
         line = node.server._shared.in_vain
 
